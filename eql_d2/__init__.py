@@ -1,0 +1,40 @@
+"""Long-tailed recognition in Detectron2: the equalization losses."""
+
+import inspect
+
+from detectron2.modeling.roi_heads.fast_rcnn import FastRCNNOutputLayers
+
+if "use_sigmoid_ce" not in inspect.signature(FastRCNNOutputLayers.__init__).parameters:
+    raise ImportError(
+        "eql_d2 needs a Detectron2 of April 2022 or later (FastRCNNOutputLayers with "
+        "use_sigmoid_ce): pip install --no-build-isolation "
+        "'git+https://github.com/facebookresearch/detectron2.git'"
+    )
+
+from .config import add_eql_config
+from .exceptions import InputError
+from .losses import EQL, SEQL, ClassificationLoss, EQLv2, GradientStatistics, SigmoidCE, SoftmaxCE
+from .modeling import (
+    EQLCascadeROIHeads,
+    EQLFastRCNNOutputLayers,
+    EQLRes5ROIHeads,
+    EQLROIHeads,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "EQL",
+    "SEQL",
+    "ClassificationLoss",
+    "EQLCascadeROIHeads",
+    "EQLFastRCNNOutputLayers",
+    "EQLROIHeads",
+    "EQLRes5ROIHeads",
+    "EQLv2",
+    "GradientStatistics",
+    "InputError",
+    "SigmoidCE",
+    "SoftmaxCE",
+    "add_eql_config",
+]

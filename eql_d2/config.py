@@ -1,0 +1,40 @@
+"""Config keys of the project, for yaml configs."""
+
+from detectron2.config import CfgNode as CN
+
+
+def add_eql_config(cfg: CN) -> None:
+    """Add the keys ``MODEL.EQL.*`` and ``DATASETS.JSON`` to a config of Detectron2."""
+    cfg.MODEL.EQL = CN()
+    # EQL, SEQL, EQLv2, or a baseline: SoftmaxCE, SigmoidCE
+    cfg.MODEL.EQL.LOSS = "EQLv2"
+    # pi: probability that each class of a sigmoid loss starts with, through the bias
+    cfg.MODEL.EQL.PRIOR_PROB = 0.001
+    # Forget the statistics that come with MODEL.WEIGHTS (never those of --resume)
+    cfg.MODEL.EQL.RESET_STATISTICS = False
+    # Iterations between two logs of the gradient ratio; 0 logs none
+    cfg.MODEL.EQL.LOG_PERIOD = 100
+    # Most training images of a rare and of a common category (LVIS: 10 and 100)
+    cfg.MODEL.EQL.FREQUENCY_THRESHOLDS = (10, 100)
+
+    cfg.MODEL.EQL.EQL = CN()
+    # lambda: share of the images below which a class is tail. LVIS v0.5 0.00177, v1 0.0011
+    cfg.MODEL.EQL.EQL.LAMBDA = 0.00177
+
+    cfg.MODEL.EQL.SEQL = CN()
+    # lambda, as above; ImageNet-LT value of a third party's port
+    cfg.MODEL.EQL.SEQL.LAMBDA = 4.3e-4
+    # gamma: probability that a tail class is left out of the softmax of another class' sample
+    cfg.MODEL.EQL.SEQL.GAMMA = 0.9
+
+    cfg.MODEL.EQL.EQLV2 = CN()
+    # gamma, mu: slope and centre of the weight function f
+    cfg.MODEL.EQL.EQLV2.GAMMA = 12.0
+    cfg.MODEL.EQL.EQLV2.MU = 0.8
+    # alpha: 1 + alpha (1 - f) weighs the positives
+    cfg.MODEL.EQL.EQLV2.ALPHA = 4.0
+    # Train column C as the category-agnostic task and multiply the scores by it at test
+    cfg.MODEL.EQL.EQLV2.OBJECTNESS = True
+
+    # Own data: (name, annotation file in COCO or LVIS format, image folder), any number of them
+    cfg.DATASETS.JSON = ()

@@ -1,0 +1,19 @@
+from .category_frequency import (
+    CategoryFrequency,
+    count_categories,
+    frequency_groups,
+    get_image_count,
+    get_image_frequency,
+)
+from .dataset_mapper import DatasetMapper
+from .datasets import register_json_instances
+
+__all__ = [
+    "CategoryFrequency",
+    "DatasetMapper",
+    "count_categories",
+    "frequency_groups",
+    "get_image_count",
+    "get_image_frequency",
+    "register_json_instances",
+]

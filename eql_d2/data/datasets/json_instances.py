@@ -1,0 +1,169 @@
+"""The user's own data: one COCO- or LVIS-format JSON file and a folder of images."""
+
+import json
+import os
+from collections import defaultdict
+
+import pycocotools.mask as mask_util
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.structures import BoxMode
+
+from ...exceptions import InputError
+from ..category_frequency import count_categories
+
+# Annotation tools round: a box may end this many pixels outside of its image.
+_BOX_TOLERANCE = 1.0
+
+
+def register_json_instances(name: str, json_file: str, image_root: str) -> None:
+    """Register a data set in COCO or LVIS format, after checking all of it.
+
+    Category ids may be any integers: classes are ordered by them. Images are found under
+    ``image_root`` by their ``file_name`` or by the end of their ``coco_url`` (LVIS v1). The
+    evaluator is LVIS's (federated) if every image has ``neg_category_ids`` and
+    ``not_exhaustive_category_ids``, otherwise COCO's.
+
+    Args:
+        name: name for ``DATASETS.TRAIN`` and ``DATASETS.TEST``.
+        json_file: path of the annotations.
+        image_root: folder of the images.
+
+    Raises:
+        InputError: the name is taken; the file is missing, damaged or inconsistent; a box is
+            empty or outside of its image; an image file is missing.
+    """
+    if name in DatasetCatalog.list():
+        raise InputError(f"data set {name!r} is registered already: choose another name")
+    data = _read_json(name, json_file)
+    records = _to_records(name, data, image_root)
+    _check_files(name, records)
+
+    categories = sorted(data["categories"], key=lambda category: category["id"])
+    counts = count_categories(records, len(categories))
+    federated = len(data["images"]) > 0 and all(
+        "neg_category_ids" in image and "not_exhaustive_category_ids" in image
+        for image in data["images"]
+    )
+    DatasetCatalog.register(
+        name, lambda: _to_records(name, _read_json(name, json_file), image_root)
+    )
+    MetadataCatalog.get(name).set(
+        json_file=json_file,
+        image_root=image_root,
+        evaluator_type="lvis" if federated else "coco",
+        thing_classes=[str(category.get("name", category["id"])) for category in categories],
+        thing_dataset_id_to_contiguous_id={c["id"]: i for i, c in enumerate(categories)},
+        class_image_count=[
+            {"id": category["id"], "image_count": int(count)}
+            for category, count in zip(categories, counts.image_count)
+        ],
+    )
+
+
+def _read_json(name: str, json_file: str) -> dict:
+    where = f"data set {name!r}: annotation file {json_file!r}"
+    if not os.path.isfile(json_file):
+        raise InputError(f"{where} does not exist: check the path")
+    try:
+        with open(json_file, encoding="utf-8") as f:
+            data = json.load(f)
+    except ValueError as error:
+        raise InputError(
+            f"{where} is not valid JSON ({error}): it may be cut off, copy it again"
+        ) from error
+    for key in ("images", "annotations", "categories"):
+        if not isinstance(data, dict) or not isinstance(data.get(key), list):
+            raise InputError(f"{where} has no list {key!r}: it must be in COCO or LVIS format")
+    if not data["categories"]:
+        raise InputError(f"{where} has no categories: list those of the data set, with id and name")
+    for key in ("images", "annotations", "categories"):
+        ids = [entry.get("id") for entry in data[key]]
+        if None in ids or len(set(ids)) < len(ids):
+            raise InputError(
+                f"{where} has {key} without an id or with the same id: make ids unique"
+            )
+    return data
+
+
+def _to_records(name: str, data: dict, image_root: str) -> list[dict]:
+    """Convert to Detectron2's standard format, ordered by image id."""
+    class_of = {c: i for i, c in enumerate(sorted(c["id"] for c in data["categories"]))}
+    images = {image["id"]: image for image in data["images"]}
+    annotations = defaultdict(list)
+    for annotation in data["annotations"]:
+        where = f"data set {name!r}: annotation {annotation['id']}"
+        image = images.get(annotation.get("image_id"))
+        if image is None:
+            raise InputError(
+                f"{where} names image {annotation.get('image_id')}, which is not among the images"
+            )
+        if annotation.get("category_id") not in class_of:
+            raise InputError(
+                f"{where} has category_id {annotation.get('category_id')}, which is not among the "
+                f"{len(class_of)} categories: add the category or remove the annotation"
+            )
+        _check_box(where, annotation.get("bbox"), image)
+        annotations[image["id"]].append(_to_instance(where, annotation, class_of))
+    return [
+        {
+            "file_name": _find_file(image, image_root),
+            "height": image["height"],
+            "width": image["width"],
+            "image_id": image["id"],
+            "annotations": annotations[image["id"]],
+        }
+        for image in sorted(data["images"], key=lambda image: image["id"])
+    ]
+
+
+def _to_instance(where: str, annotation: dict, class_of: dict[int, int]) -> dict:
+    instance = {
+        "bbox": annotation["bbox"],
+        "bbox_mode": BoxMode.XYWH_ABS,
+        "category_id": class_of[annotation["category_id"]],
+        "iscrowd": annotation.get("iscrowd", 0),
+    }
+    if annotation.get("keypoints"):
+        instance["keypoints"] = annotation["keypoints"]
+    segmentation = annotation.get("segmentation")
+    if isinstance(segmentation, dict):
+        if isinstance(segmentation["counts"], list):
+            segmentation = mask_util.frPyObjects(segmentation, *segmentation["size"])
+        instance["segmentation"] = segmentation
+    elif segmentation:
+        if any(len(polygon) % 2 or len(polygon) < 6 for polygon in segmentation):
+            raise InputError(f"{where} has a polygon of less than 3 points: mend or remove it")
+        instance["segmentation"] = segmentation
+    return instance
+
+
+def _check_box(where: str, box, image: dict) -> None:
+    if not isinstance(box, list) or len(box) != 4:
+        raise InputError(f"{where} has bbox {box}: it must be [x, y, width, height]")
+    x, y, width, height = box
+    if not (width > 0 and height > 0):
+        raise InputError(f"{where} has bbox {box} of zero area: mend or remove it")
+    right, bottom = image["width"] + _BOX_TOLERANCE, image["height"] + _BOX_TOLERANCE
+    if min(x, y) < -_BOX_TOLERANCE or x + width > right or y + height > bottom:
+        raise InputError(
+            f"{where} has bbox {box}, outside of its image of {image['width']} x "
+            f"{image['height']} pixels: clip it (the format is [x, y, width, height])"
+        )
+
+
+def _find_file(image: dict, image_root: str) -> str:
+    """Path by ``file_name``, else by the end of ``coco_url``, with or without its folder."""
+    if "file_name" in image:
+        return os.path.join(image_root, image["file_name"])
+    folder, file_name = image["coco_url"].split("/")[-2:]
+    path = os.path.join(image_root, folder, file_name)
+    return path if os.path.isfile(path) else os.path.join(image_root, file_name)
+
+
+def _check_files(name: str, records: list[dict]) -> None:
+    missing = [record["file_name"] for record in records if not os.path.isfile(record["file_name"])]
+    if missing:
+        raise InputError(
+            f"data set {name!r}: {len(missing)} of {len(records)} images are missing, the first is "
+            f"{missing[0]!r}: check the image folder"
+        )

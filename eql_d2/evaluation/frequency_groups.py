@@ -1,0 +1,105 @@
+"""Results by how often a category occurs in the training images: rare, common, frequent."""
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from eql_d2.exceptions import InputError
+
+from .prediction_files import open_atomic
+
+GROUPS = ("r", "c", "f")
+
+
+def check_category_groups(category_groups: Sequence[str], num_classes: int) -> list[str]:
+    """Return the groups as a list, one of "r", "c", "f" for each contiguous class.
+
+    Raises:
+        InputError: a group has another name, or there is not one group for each class.
+    """
+    unknown = sorted({str(group) for group in category_groups} - set(GROUPS))
+    if unknown:
+        raise InputError(f"category_groups has {unknown[0]!r}: each class is 'r', 'c' or 'f'")
+    if len(category_groups) != num_classes:
+        raise InputError(
+            f"category_groups has {len(category_groups)} entries for {num_classes} categories: "
+            "give one for each class of the data set, in the order of the contiguous ids"
+        )
+    return list(category_groups)
+
+
+def groups_in_json(categories: Sequence[Mapping]) -> list[str | None]:
+    """The group each category of a ground truth file names as its `frequency`, None without."""
+    groups = (category.get("frequency") for category in categories)
+    return [group if group in GROUPS else None for group in groups]
+
+
+def group_indices(groups: Sequence[str | None]) -> dict[str, list[int]]:
+    """Where each of the three groups stands in `groups`; the list of an absent one is empty."""
+    return {name: [i for i, group in enumerate(groups) if group == name] for name in GROUPS}
+
+
+def mean_precision(precision: np.ndarray) -> float:
+    """Mean over the entries of the array that can be computed (those above -1), times 100.
+
+    Every category fills its (IoU threshold, recall) cells with numbers or with -1 altogether, so
+    over several categories this is also the mean of their average precisions.
+
+    Returns:
+        A percentage; nan where nothing can be computed, for example without ground truth.
+    """
+    valid = precision[precision > -1]
+    return float(np.mean(valid) * 100) if valid.size else math.nan
+
+
+def average_precision_by_category(precision: np.ndarray) -> list[float]:
+    """AP in percent of each category; nan for a category without ground truth.
+
+    Args:
+        precision: shape (IoU thresholds, recalls, categories), -1 where not computable.
+    """
+    return [mean_precision(precision[:, :, index]) for index in range(precision.shape[2])]
+
+
+def image_count_by_id(categories: Sequence[Mapping], metadata) -> dict[int, int]:
+    """Training images with each category, by the data set's category id, where known.
+
+    The ground truth's own `image_count` goes before `class_image_count` of Detectron2's metadata,
+    a list of ``{"id": category id, "image_count": number of training images}``.
+    """
+    entries = [*metadata.get("class_image_count", ()), *categories]
+    return {entry["id"]: entry["image_count"] for entry in entries if "image_count" in entry}
+
+
+def write_category_table(
+    path: str | os.PathLike,
+    categories: Sequence[Mapping],
+    groups: Sequence[str | None],
+    average_precision: Sequence[float],
+    *,
+    image_count: Mapping[int, int],
+    instance_count: Mapping[int, int],
+) -> None:
+    """Write one JSON record per category: id, name, group, image_count, instance_count, AP.
+
+    Args:
+        path: the file; it appears complete or not at all.
+        categories: the ground truth's, in the order of `groups` and `average_precision`.
+        groups: "r", "c", "f" or None (unknown).
+        average_precision: percentages; nan becomes null.
+        image_count: training images by category id; a category that is missing gets no such key.
+        instance_count: annotations of the evaluated data set by category id; missing means 0.
+    """
+    records = []
+    for category, group, ap in zip(categories, groups, average_precision, strict=True):
+        record = {"id": category["id"], "name": category.get("name"), "group": group}
+        if category["id"] in image_count:
+            record["image_count"] = image_count[category["id"]]
+        record["instance_count"] = instance_count.get(category["id"], 0)
+        record["AP"] = None if math.isnan(ap) else ap
+        records.append(record)
+    with open_atomic(path) as file:
+        json.dump(records, file, indent=1)

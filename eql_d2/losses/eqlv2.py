@@ -1,0 +1,131 @@
+"""EQL v2 (arXiv 2012.08548), called Sigmoid-EQL in arXiv 2210.05566."""
+
+import torch
+from detectron2.config import configurable
+from torch import Tensor
+
+from ..exceptions import InputError
+from .base import ClassificationLoss, without_ignored
+from .build import EQL_LOSS_REGISTRY
+from .gradient_statistics import GradientStatistics
+from .sigmoid_cross_entropy import weighted_sigmoid_cross_entropy
+
+
+def gradient_guided_weights(
+    ratio: Tensor, gamma: float, mu: float, alpha: float
+) -> tuple[Tensor, Tensor]:
+    r"""Weights that lift the positive and damp the negative gradients of unbalanced classes.
+
+    With the ratio g of accumulated positive to negative gradients of a class,
+
+    .. math::
+        f(g) = \frac{1}{1 + e^{-\gamma (g - \mu)}}, \qquad
+        w^- = f(g), \qquad w^+ = 1 + \alpha (1 - f(g))
+
+    Args:
+        ratio: (C,), non-negative.
+        gamma, mu, alpha: see :class:`EQLv2`.
+
+    Returns:
+        Positive and negative weights, each of the shape and dtype of ``ratio``.
+    """
+    neg_weight = torch.sigmoid(gamma * (ratio - mu))
+    return 1 + alpha * (1 - neg_weight), neg_weight
+
+
+@EQL_LOSS_REGISTRY.register()
+class EQLv2(ClassificationLoss):
+    r"""Sigmoid cross entropy, reweighted by the accumulated gradient ratio of each class.
+
+    .. math::
+        L = \frac{1}{R} \sum_i \sum_j
+            \big[ w^+_j y_{ij} + w^-_j (1 - y_{ij}) \big] \mathrm{BCE}(z_{ij}, y_{ij})
+
+    The weights of :func:`gradient_guided_weights` come from all steps before this one. Each step
+    adds the *weighted* gradients without the 1/R: :math:`\sum_i w^+_j y_{ij} |p_{ij} - 1|` and
+    :math:`\sum_i w^-_j (1 - y_{ij}) p_{ij}`, background rows included, all processes together.
+    They are added only in training mode with gradients enabled.
+
+    Column C is the category-agnostic task. As in the official code it is trained to be 1 on
+    background rows ("no object", while the paper words it as objectness), always with weight 1
+    and without statistics; at test the score of class j is :math:`p_j (1 - p_C)`.
+
+    Not for dense one-stage heads: there the negatives of the anchors swamp the ratio.
+
+    Args:
+        num_classes: number C of foreground classes.
+        gamma: slope of the weight function. This default and the next two: official code.
+        mu: ratio at which the negative weight is one half.
+        alpha: how much the positive weight grows for classes without a balance.
+        objectness: train column C and use it at test. If False the column is unused.
+        prior_prob: probability that every column starts with (official code).
+
+    Raises:
+        InputError: gamma or alpha is negative.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        num_classes: int,
+        gamma: float = 12.0,
+        mu: float = 0.8,
+        alpha: float = 4.0,
+        objectness: bool = True,
+        prior_prob: float | None = 0.001,
+    ):
+        super().__init__(num_classes, num_logits=num_classes + 1, prior_prob=prior_prob)
+        for name, value in (("gamma", gamma), ("alpha", alpha)):
+            if value < 0:
+                raise InputError(
+                    f"{name} of EQLv2 is {value}: it must not be negative, "
+                    "or the loss would favour the classes that have most"
+                )
+        self.gamma = gamma
+        self.mu = mu
+        self.alpha = alpha
+        self.objectness = objectness
+        # The official code starts at 100, where both weights are 1.
+        self.statistics = GradientStatistics(num_classes, initial_ratio=100.0)
+
+    @classmethod
+    def from_config(cls, cfg, num_classes):
+        return {
+            "num_classes": num_classes,
+            "gamma": cfg.MODEL.EQL.EQLV2.GAMMA,
+            "mu": cfg.MODEL.EQL.EQLV2.MU,
+            "alpha": cfg.MODEL.EQL.EQLV2.ALPHA,
+            "objectness": cfg.MODEL.EQL.EQLV2.OBJECTNESS,
+            "prior_prob": cfg.MODEL.EQL.PRIOR_PROB,
+        }
+
+    @torch.jit.unused
+    def forward(
+        self, logits: Tensor, targets: Tensor, *, normalizer: float | None = None
+    ) -> Tensor:
+        self._check_shapes(logits, targets)
+        logits, targets = without_ignored(logits, targets)
+        pos_weight, neg_weight = gradient_guided_weights(
+            self.statistics.ratio(), self.gamma, self.mu, self.alpha
+        )
+        column_c = pos_weight.new_full((1,), float(self.objectness))
+        loss, pos_grad, neg_grad = weighted_sigmoid_cross_entropy(
+            logits, targets, torch.cat([pos_weight, column_c]), torch.cat([neg_weight, column_c])
+        )
+        # Before any return, also without rows: with several processes it is a collective.
+        if self.training and torch.is_grad_enabled():
+            self.statistics.update(pos_grad[: self.num_classes], neg_grad[: self.num_classes])
+        return loss / (normalizer or max(len(targets), 1))
+
+    def scores(self, logits: Tensor) -> Tensor:
+        probs = logits.sigmoid()
+        scores = probs[:, : self.num_classes]
+        if self.objectness:
+            scores = scores * (1 - probs[:, self.num_classes :])
+        return scores
+
+    def extra_repr(self) -> str:
+        return (
+            f"num_classes={self.num_classes}, gamma={self.gamma}, mu={self.mu}, "
+            f"alpha={self.alpha}, objectness={self.objectness}"
+        )

@@ -1,0 +1,77 @@
+"""Accumulated positive and negative gradients of each class: the state of the family."""
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from ..exceptions import InputError
+
+
+class GradientStatistics(nn.Module):
+    """Running sums of the positive and the negative gradients of each class.
+
+    "Positive" are the gradients from samples of the class, "negative" those from samples of all
+    other classes and of the background (arXiv 2012.08548, section 4.1). The sums run over the
+    whole training: no decay, no reset, as in the official code.
+
+    The buffers are float64: float32 stops counting increments of one at 1.7e7. They are saved
+    with the model. A checkpoint without them (plain Detectron2) loads without complaint.
+
+    Args:
+        num_classes: number C of foreground classes.
+        initial_ratio: ratio of a class that has received no gradient of either kind yet.
+    """
+
+    pos_grad: Tensor
+    neg_grad: Tensor
+
+    def __init__(self, num_classes: int, initial_ratio: float = 1.0):
+        super().__init__()
+        self.num_classes = num_classes
+        self.initial_ratio = initial_ratio
+        self.register_buffer("pos_grad", torch.zeros(num_classes, dtype=torch.float64))
+        self.register_buffer("neg_grad", torch.zeros(num_classes, dtype=torch.float64))
+
+    @torch.no_grad()
+    def update(self, pos_grad: Tensor, neg_grad: Tensor) -> None:
+        """Add the sums of one step, over all processes.
+
+        Collective: with more than one process, each must call it once a step, also one that has
+        no samples. A step with a value that is not finite, on any process, is left out as a whole.
+
+        Args:
+            pos_grad: sums of absolute positive gradients, (C,), any floating dtype.
+            neg_grad: the same of the negative gradients.
+        """
+        if pos_grad.shape != self.pos_grad.shape or neg_grad.shape != self.neg_grad.shape:
+            raise InputError(
+                f"GradientStatistics of {self.num_classes} classes got sums of shapes "
+                f"{tuple(pos_grad.shape)} and {tuple(neg_grad.shape)}: both must be "
+                f"({self.num_classes},)"
+            )
+        step = torch.stack([pos_grad, neg_grad]).to(self.pos_grad)
+        if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+            dist.all_reduce(step)
+        # where() instead of a branch: no device synchronisation.
+        step = torch.where(step.isfinite().all(), step, torch.zeros_like(step))
+        self.pos_grad += step[0]
+        self.neg_grad += step[1]
+
+    def ratio(self, eps: float = 1e-10) -> Tensor:
+        """Positive over negative gradient of each class, float64 (C,)."""
+        ratio = self.pos_grad / (self.neg_grad + eps)
+        untouched = (self.pos_grad == 0) & (self.neg_grad == 0)
+        return ratio.masked_fill(untouched, self.initial_ratio)
+
+    def reset(self) -> None:
+        """Forget everything accumulated so far."""
+        self.pos_grad.zero_()
+        self.neg_grad.zero_()
+
+    def extra_repr(self) -> str:
+        return f"num_classes={self.num_classes}, initial_ratio={self.initial_ratio}"
+
+    def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs) -> None:
+        for name, value in self.named_buffers():
+            state_dict.setdefault(prefix + name, value)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)

@@ -1,0 +1,99 @@
+"""Weighted sigmoid cross entropy in one pass: the maths that EQL and EQL v2 share."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# Elements of one block: its few float32 temporaries stay in a core's cache on a CPU; on a GPU
+# the blocks only bound the extra memory.
+_BLOCK_ELEMENTS = {"cpu": 2**17}
+_DEFAULT_BLOCK_ELEMENTS = 2**24
+
+
+class WeightedSigmoidCE(NamedTuple):
+    """Result of :func:`weighted_sigmoid_cross_entropy`."""
+
+    loss: Tensor
+    pos_grad: Tensor
+    neg_grad: Tensor
+
+
+def weighted_sigmoid_cross_entropy(
+    logits: Tensor,
+    targets: Tensor,
+    pos_weight: Tensor,
+    neg_weight: Tensor,
+    row_group: Tensor | None = None,
+) -> WeightedSigmoidCE:
+    r"""Sum of weighted binary cross entropies and the gradients that it gives to each column.
+
+    With :math:`p = \sigma(z)`, label :math:`y_i` and group :math:`g_i` of row i,
+
+    .. math::
+        L = \sum_i \Big[ -w^+_{y_i} \log p_{i y_i}
+            - \sum_{j \ne y_i} w^-_{g_i j} \log(1 - p_{ij}) \Big]
+
+    The weights are constants. Loss, gradient and both column sums come from one pass over blocks
+    of rows: every entry is taken as a negative, then the R positives are corrected by index.
+
+    Args:
+        logits: (R, K), any floating dtype. Computed in float32, in float64 if given so, also
+            inside autocast.
+        targets: int64 (R,), the positive column of each row, 0..K-1.
+        pos_weight: (K,) weight of a column as positive.
+        neg_weight: (K,) weight of a column as negative, or (G, K), one row for each group.
+        row_group: int64 (R,), group of each row; with a ``neg_weight`` of two dimensions only.
+
+    Returns:
+        ``loss``, scalar, differentiable once with respect to ``logits``; ``pos_grad`` and
+        ``neg_grad``, (K,), the sums over rows of :math:`|\partial L / \partial z|` at the
+        positive and at the negative entries, constants.
+    """
+    return WeightedSigmoidCE(
+        *_WeightedSigmoidCE.apply(logits, targets, pos_weight, neg_weight, row_group)
+    )
+
+
+class _WeightedSigmoidCE(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, logits, targets, pos_weight, neg_weight, row_group):
+        dtype = torch.float64 if logits.dtype == torch.float64 else torch.float32
+        pos_weight, neg_weight = pos_weight.to(dtype), neg_weight.to(dtype)
+        gradient = torch.empty_like(logits, memory_format=torch.contiguous_format)
+        neg_grad = pos_weight.new_zeros(logits.shape[1])
+        pos_grad = torch.zeros_like(neg_grad)
+        # Sums of blocks, added in float64: their number must not cost precision.
+        loss = torch.zeros((), dtype=torch.float64, device=logits.device)
+
+        elements = _BLOCK_ELEMENTS.get(logits.device.type, _DEFAULT_BLOCK_ELEMENTS)
+        rows = max(1, elements // max(1, logits.shape[1]))
+        for start in range(0, logits.shape[0], rows):
+            block = slice(start, start + rows)
+            z, label = logits[block].to(dtype), targets[block, None]
+
+            # Negatives: loss w softplus(z), gradient w sigmoid(z). Labels are blanked before the
+            # sums, not subtracted from them, so that nothing cancels.
+            weight = neg_weight if row_group is None else neg_weight[row_group[block]]
+            loss += F.softplus(z).scatter_(1, label, 0.0).mul_(weight).sum()
+            grad = torch.sigmoid(z).scatter_(1, label, 0.0).mul_(weight)
+            neg_grad += grad.sum(0)
+
+            # Positives: loss w softplus(-z), gradient -w sigmoid(-z).
+            weight, z = pos_weight[label], z.gather(1, label)
+            loss += (weight * F.softplus(-z)).sum()
+            label_grad = weight * torch.sigmoid(-z)
+            pos_grad.index_add_(0, label[:, 0], label_grad[:, 0])
+            gradient[block] = grad.scatter_(1, label, -label_grad)
+
+        ctx.save_for_backward(gradient)
+        ctx.mark_non_differentiable(pos_grad, neg_grad)
+        ctx.set_materialize_grads(False)
+        return loss.to(dtype), pos_grad, neg_grad
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad_loss, grad_pos, grad_neg):
+        (gradient,) = ctx.saved_tensors
+        return gradient * grad_loss.to(gradient.dtype), None, None, None, None
