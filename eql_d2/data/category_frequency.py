@@ -69,19 +69,20 @@ def get_image_count(dataset_names: str | Sequence[str]) -> np.ndarray:
     """Number of images that contain each class, int64 (C,).
 
     Taken from the metadata ``class_image_count`` (Detectron2 has it for LVIS v1, and our own-data
-    registration sets it); counted from the data sets that lack it.
+    registration sets it). A data set without it is counted once, and the counts are put there.
     """
     names = _as_names(dataset_names)
     total = 0
     for name in names:
         metadata = MetadataCatalog.get(name)
-        if "class_image_count" in metadata.as_dict():
-            by_id = sorted(metadata.class_image_count, key=lambda category: category["id"])
-            count = np.array([category["image_count"] for category in by_id], dtype=np.int64)
-        else:
+        if metadata.get("class_image_count") is None:
             records = DatasetCatalog.get(name)
-            count = count_categories(records, len(metadata.thing_classes)).image_count
-        total = total + count
+            counts = count_categories(records, len(metadata.thing_classes)).image_count
+            metadata.class_image_count = [
+                {"id": i, "image_count": int(count)} for i, count in enumerate(counts, start=1)
+            ]
+        by_id = sorted(metadata.class_image_count, key=lambda category: category["id"])
+        total = total + np.array([c["image_count"] for c in by_id], dtype=np.int64)
     return total
 
 

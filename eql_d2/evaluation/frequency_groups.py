@@ -7,34 +7,40 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from eql_d2.exceptions import InputError
-
+from ..exceptions import InputError
 from .prediction_files import open_atomic
 
 GROUPS = ("r", "c", "f")
 
 
-def check_category_groups(category_groups: Sequence[str], num_classes: int) -> list[str]:
-    """Return the groups as a list, one of "r", "c", "f" for each contiguous class.
+def groups_of_categories(
+    categories: Sequence[Mapping],
+    category_groups: Sequence[str] | None,
+    dataset_ids: Mapping[int, int],
+) -> list[str | None]:
+    """Group of each category: "r", "c", "f", or None where it is not known.
+
+    Args:
+        categories: of the ground truth file.
+        category_groups: for each contiguous class; None takes the categories' own `frequency`.
+        dataset_ids: category id of each contiguous class.
 
     Raises:
         InputError: a group has another name, or there is not one group for each class.
     """
-    unknown = sorted({str(group) for group in category_groups} - set(GROUPS))
+    if category_groups is None:
+        groups = (category.get("frequency") for category in categories)
+        return [group if group in GROUPS else None for group in groups]
+    unknown = [group for group in category_groups if group not in GROUPS]
     if unknown:
         raise InputError(f"category_groups has {unknown[0]!r}: each class is 'r', 'c' or 'f'")
-    if len(category_groups) != num_classes:
+    if len(category_groups) != len(dataset_ids):
         raise InputError(
-            f"category_groups has {len(category_groups)} entries for {num_classes} categories: "
+            f"category_groups has {len(category_groups)} entries for {len(dataset_ids)} classes: "
             "give one for each class of the data set, in the order of the contiguous ids"
         )
-    return list(category_groups)
-
-
-def groups_in_json(categories: Sequence[Mapping]) -> list[str | None]:
-    """The group each category of a ground truth file names as its `frequency`, None without."""
-    groups = (category.get("frequency") for category in categories)
-    return [group if group in GROUPS else None for group in groups]
+    by_id = {dataset_ids[index]: group for index, group in enumerate(category_groups)}
+    return [by_id.get(category["id"]) for category in categories]
 
 
 def group_indices(groups: Sequence[str | None]) -> dict[str, list[int]]:

@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import json
 import os
+from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TextIO
@@ -15,7 +16,7 @@ from typing import TextIO
 import numpy as np
 import pycocotools.mask as mask_util
 
-from eql_d2.exceptions import InputError
+from ..exceptions import InputError
 
 
 @contextlib.contextmanager
@@ -36,11 +37,10 @@ def open_atomic(path: str | os.PathLike) -> Iterator[TextIO]:
 
 @dataclasses.dataclass(frozen=True)
 class PartFile:
-    """A finished file of one rank: its path, its size in bytes and its number of detections."""
+    """A finished file of one rank: its path and its size in bytes."""
 
     path: str
     size: int
-    num_rows: int
 
 
 class PartWriter:
@@ -53,7 +53,6 @@ class PartWriter:
         self._directory = directory
         self._rank = rank
         self._files: dict[str, TextIO] = {}
-        self._num_rows: dict[str, int] = defaultdict(int)
 
     def write(self, stream: str, rows: list[dict]) -> None:
         """Append the detections of one image."""
@@ -62,7 +61,6 @@ class PartWriter:
             self._files[stream] = open(os.path.join(self._directory, name), "w", encoding="utf-8")
         if rows:
             self._files[stream].write(json.dumps(rows, allow_nan=False) + "\n")
-            self._num_rows[stream] += len(rows)
 
     def close(self) -> dict[str, PartFile]:
         """Bring everything to disk and return the finished file of each stream."""
@@ -72,7 +70,7 @@ class PartWriter:
             os.fsync(file.fileno())
             size = file.tell()
             file.close()
-            parts[stream] = PartFile(os.path.abspath(file.name), size, self._num_rows[stream])
+            parts[stream] = PartFile(os.path.abspath(file.name), size)
         self._files.clear()
         return parts
 
@@ -108,6 +106,11 @@ def join_top_per_category(parts: Sequence[PartFile], path: str, limit: int) -> N
     _write_json_list(path, (chosen(line) for line in _lines(parts)))
 
 
+def is_empty(path: str) -> bool:
+    """Whether a file of `join_parts` or `join_top_per_category` holds no detection."""
+    return os.path.getsize(path) == len("[]")
+
+
 def has_area(row: dict) -> bool:
     """Whether lvis-api would see the detection at all: it skips those without area."""
     if "bbox" in row:
@@ -139,7 +142,7 @@ def _write_json_list(path: str, items: Iterable[str]) -> None:
 
 def _score_thresholds(parts: Sequence[PartFile], limit: int) -> dict[int, list]:
     """For each category with more than `limit` detections: [lowest score, how many of that]."""
-    scores: dict[int, list[float]] = defaultdict(list)
+    scores: dict[int, array] = defaultdict(lambda: array("d"))
     counts: dict[int, int] = defaultdict(int)
     for line in _lines(parts):
         for row in json.loads(line):
@@ -147,7 +150,7 @@ def _score_thresholds(parts: Sequence[PartFile], limit: int) -> dict[int, list]:
             kept.append(row["score"])
             counts[row["category_id"]] += 1
             if len(kept) >= 2 * limit:
-                kept[:] = np.partition(kept, -limit)[-limit:].tolist()
+                kept[:] = array("d", np.partition(kept, -limit)[-limit:])
     thresholds = {}
     for category_id, kept in scores.items():
         if counts[category_id] > limit:

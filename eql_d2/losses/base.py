@@ -23,8 +23,6 @@ class ClassificationLoss(nn.Module):
         statistics: accumulated gradients of each class, None where the loss needs none.
     """
 
-    statistics: GradientStatistics | None = None
-
     def __init__(self, num_classes: int, num_logits: int, prior_prob: float | None = None):
         super().__init__()
         if num_classes < 1:
@@ -36,6 +34,7 @@ class ClassificationLoss(nn.Module):
         self.num_classes = num_classes
         self.num_logits = num_logits
         self.prior_prob = prior_prob
+        self.statistics: GradientStatistics | None = None
 
     def forward(
         self, logits: Tensor, targets: Tensor, *, normalizer: float | None = None

@@ -1,6 +1,7 @@
 """Equalization loss (CVPR 2020, arXiv 2003.05176): EQL and its softmax form SEQL."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -110,7 +111,7 @@ class EQL(_FrequencyLoss):
     def from_config(cls, cfg, num_classes):
         return {
             "num_classes": num_classes,
-            "image_frequency": lambda: get_image_frequency(cfg.DATASETS.TRAIN),
+            "image_frequency": partial(get_image_frequency, cfg.DATASETS.TRAIN),
             "lambda_": cfg.MODEL.EQL.EQL.LAMBDA,
             "prior_prob": cfg.MODEL.EQL.PRIOR_PROB,
         }
@@ -183,7 +184,7 @@ class SEQL(_FrequencyLoss):
     def from_config(cls, cfg, num_classes):
         return {
             "num_classes": num_classes,
-            "image_frequency": lambda: get_image_frequency(cfg.DATASETS.TRAIN),
+            "image_frequency": partial(get_image_frequency, cfg.DATASETS.TRAIN),
             "lambda_": cfg.MODEL.EQL.SEQL.LAMBDA,
             "gamma": cfg.MODEL.EQL.SEQL.GAMMA,
         }

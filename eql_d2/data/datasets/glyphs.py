@@ -15,17 +15,15 @@ import os
 import tempfile
 import unicodedata
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import cv2
-import matplotlib
 import numpy as np
-from matplotlib.font_manager import FontProperties
-from matplotlib.textpath import TextPath
 from tqdm import tqdm
 
+from eql_d2.data.category_frequency import frequency_groups
+from eql_d2.data.datasets.glyph_images import background, draw, place, random_shape, signed_area
 from eql_d2.exceptions import InputError
 
 # No two letters have the same shape at different sizes (o, O, Greek and Cyrillic o are one class).
@@ -34,34 +32,15 @@ LETTERS = (
     "oòóôõöøōŏőpqrŕřsśŝşštţuùúûüũūŭůűvwŵxyýÿŷzźżž"
     "ABDEGHJNQRTY" + "ΓΔΘΛΞΠΣΨΩαβγδεζηθλμξπσφψω" + "БДЖИЙЦЧШЩЪЬЫЭЮЯЗ"
 )
-FONTS = tuple(
-    f"DejaVu{family}.ttf"
-    for family in (
-        "Sans",
-        "Sans-Bold",
-        "Sans-Oblique",
-        "Sans-BoldOblique",
-        "SansMono",
-        "SansMono-Bold",
-        "Serif",
-        "Serif-Bold",
-        "Serif-Italic",
-        "Serif-BoldItalic",
-    )
-)
-INSTANCES_PER_IMAGE = 5
-FONT_SIZES = (0.22, 0.42)  # of the image's side
-MAX_ROTATION = 20.0  # degrees; more would turn u into n
-OUTLINE_SIZE = 100.0  # font size at which outlines are flattened to polygons
-SUBPIXEL_BITS = 4  # of cv2.fillPoly's fixed-point coordinates
+INSTANCES_PER_IMAGE = 9
 FORMAT_VERSION = 1  # raise it when the same parameters give another data set
 
 
 def generate_glyphs(
     output_dir: str | os.PathLike,
     *,
-    num_train: int = 1500,
-    num_val: int = 300,
+    num_train: int = 800,
+    num_val: int = 170,
     image_size: int = 160,
     imbalance: float = 600.0,
     seed: int = 0,
@@ -111,18 +90,13 @@ def generate_glyphs(
 
 def _check_parameters(parameters: dict[str, Any]) -> None:
     fewest = -(-len(LETTERS) // INSTANCES_PER_IMAGE)
-    for name in ("num_train", "num_val"):
-        if parameters[name] < fewest:
+    smallest = {"num_train": fewest, "num_val": fewest, "image_size": 64, "imbalance": 1, "seed": 0}
+    for name, least in smallest.items():
+        if parameters[name] < least:
             raise InputError(
-                f"{name}={parameters[name]} images cannot show each of {len(LETTERS)} classes; "
-                f"use at least {fewest}"
+                f"{name}={parameters[name]} is too small for the glyphs data set of "
+                f"{len(LETTERS)} classes; use at least {least}"
             )
-    if parameters["image_size"] < 64:
-        raise InputError(f"image_size={parameters['image_size']} is too small; use at least 64")
-    if parameters["imbalance"] < 1:
-        raise InputError(f"imbalance={parameters['imbalance']} must be at least 1")
-    if parameters["seed"] < 0:
-        raise InputError(f"seed={parameters['seed']} must not be negative")
 
 
 def _read_parameters(output_dir: Path) -> dict[str, Any] | None:
@@ -143,11 +117,8 @@ def _read_parameters(output_dir: Path) -> dict[str, Any] | None:
 def _check_replaceable(output_dir: Path) -> None:
     if not output_dir.exists():
         return
-    if not output_dir.is_dir() or {path.name for path in output_dir.iterdir()} - {
-        "train.json",
-        "val.json",
-        "images",
-    }:
+    ours = {"train.json", "val.json", "images"}
+    if not output_dir.is_dir() or {path.name for path in output_dir.iterdir()} - ours:
         raise InputError(
             f"{output_dir} holds something other than the glyphs data set; name an empty directory"
         )
@@ -201,6 +172,7 @@ def _categories(train_images: Sequence[np.ndarray]) -> list[dict[str, Any]]:
     image_counts = np.bincount(
         np.concatenate([np.unique(letters) for letters in train_images]), minlength=len(LETTERS)
     )
+    groups = frequency_groups(image_counts)
     return [
         {
             "id": index + 1,
@@ -209,16 +181,10 @@ def _categories(train_images: Sequence[np.ndarray]) -> list[dict[str, Any]]:
             "synonyms": [letter],
             "image_count": int(image_counts[index]),
             "instance_count": int(instance_counts[index]),
-            "frequency": _frequency_group(image_counts[index]),
+            "frequency": groups[index],
         }
         for index, letter in enumerate(LETTERS)
     ]
-
-
-def _frequency_group(image_count: int) -> str:
-    if image_count <= 10:
-        return "r"
-    return "c" if image_count <= 100 else "f"
 
 
 def _add_image(
@@ -231,12 +197,12 @@ def _add_image(
     """Draw one image with the given classes, save it, and append its records to ``content``."""
     image_id, size = len(content["images"]) + 1, parameters["image_size"]
     rng = np.random.default_rng([parameters["seed"], ("train", "val").index(split), image_id])
-    image = _background(size, rng)
+    image = background(size, rng)
     boxes = np.zeros((0, 4))
     for index in letters:
-        rings = _place(_random_shape(LETTERS[index], size, rng), boxes, size, rng)
-        _draw(image, rings, rng)
-        outer = [ring for ring in rings if _signed_area(ring) > 0]
+        rings = place(random_shape(LETTERS[index], size, rng), boxes, size, rng)
+        draw(image, rings, rng)
+        outer = [ring for ring in rings if signed_area(ring) > 0]
         low, high = np.min([r.min(0) for r in outer], 0), np.max([r.max(0) for r in outer], 0)
         boxes = np.vstack([boxes, [*low, *high]])
         content["annotations"].append(
@@ -245,7 +211,7 @@ def _add_image(
                 "image_id": image_id,
                 "category_id": int(index) + 1,
                 "bbox": np.round([*low, *(high - low)], 2).tolist(),
-                "area": round(float(sum(_signed_area(ring) for ring in outer)), 2),
+                "area": round(float(sum(signed_area(ring) for ring in outer)), 2),
                 "segmentation": [np.round(ring, 2).ravel().tolist() for ring in outer],
             }
         )
@@ -265,79 +231,14 @@ def _add_image(
     )
 
 
-@cache
-def _outline(letter: str, font: str) -> tuple[np.ndarray, ...]:
-    """Rings (N, 2) of a letter in image orientation; outer rings have positive area."""
-    path = os.path.join(matplotlib.get_data_path(), "fonts", "ttf", font)
-    text = TextPath((0, 0), letter, size=OUTLINE_SIZE, prop=FontProperties(fname=path))
-    rings = [ring[:-1] * (1, -1) for ring in text.to_polygons() if len(ring) > 3]
-    return tuple(sorted(rings, key=lambda ring: -abs(_signed_area(ring))))
-
-
-def _signed_area(ring: np.ndarray) -> float:
-    x, y = ring.T
-    return float(np.dot(np.roll(x, 1), y) - np.dot(x, np.roll(y, 1))) / 2
-
-
-def _random_shape(letter: str, size: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Rings of a letter in random font, size, proportion and rotation, in pixels."""
-    angle = np.deg2rad(rng.uniform(-MAX_ROTATION, MAX_ROTATION))
-    rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    scale = rng.uniform(*FONT_SIZES) * size / OUTLINE_SIZE
-    stretch = np.diag([rng.uniform(0.85, 1.15), 1.0])
-    rings = _outline(letter, FONTS[rng.integers(len(FONTS))])
-    return [ring @ (scale * stretch @ rotation.T) for ring in rings]
-
-
-def _place(
-    rings: list[np.ndarray], boxes: np.ndarray, size: int, rng: np.random.Generator
-) -> list[np.ndarray]:
-    """Move a letter to the one of 30 random places inside the image that covers others least."""
-    points = np.concatenate(rings)
-    low, high = points.min(0), points.max(0)
-    corners = rng.uniform(1, size - 1 - (high - low), (30, 2))
-    sides = np.minimum(corners[:, None] + high - low, boxes[None, :, 2:]) - np.maximum(
-        corners[:, None], boxes[None, :, :2]
-    )
-    covered = sides.clip(min=0).prod(2).sum(1)
-    return [ring + corners[covered.argmin()] - low for ring in rings]
-
-
-def _background(size: int, rng: np.random.Generator) -> np.ndarray:
-    """Cloudy colours, strokes and grain: uint8 (size, size, 3), BGR."""
-    clouds = rng.uniform(40, 215, 3) + rng.normal(0, 25, (5, 5, 3))
-    image = cv2.resize(clouds, (size, size), interpolation=cv2.INTER_CUBIC)
-    for _ in range(rng.integers(4, 12)):
-        ends = rng.integers(0, size, (2, 2))
-        colour = image[tuple(ends[0])] + rng.normal(0, 30, 3)
-        cv2.line(
-            image, ends[0].tolist(), ends[1].tolist(), colour.tolist(), int(rng.integers(1, 4))
-        )
-    image += rng.normal(0, rng.uniform(3, 10), (size, size, 1))
-    return image.clip(0, 255).astype(np.uint8)
-
-
-def _draw(image: np.ndarray, rings: list[np.ndarray], rng: np.random.Generator) -> None:
-    """Fill a letter in a colour that stands out from what is below it."""
-    mask = np.zeros(image.shape[:2], np.uint8)
-    for ring in rings:  # largest first, so that holes are cut from what they lie in
-        # The pixel with index i covers [i, i + 1]
-        points = np.rint((ring - 0.5) * 2**SUBPIXEL_BITS).astype(np.int32)
-        ink = 255 if _signed_area(ring) > 0 else 0
-        cv2.fillPoly(mask, [points], ink, cv2.LINE_AA, SUBPIXEL_BITS)
-    below = image[mask > 0].mean(0)
-    colour = rng.uniform(0, 255, 3)
-    while abs(colour.mean() - below.mean()) < 60:
-        colour = rng.uniform(0, 255, 3)
-    opacity = mask[..., None] / 255
-    image[:] = np.rint(image * (1 - opacity) + colour * opacity)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description="Write the generated demo data set.")
     parser.add_argument("output_dir", type=Path)
     output_dir = parser.parse_args().output_dir
-    written = generate_glyphs(output_dir)
+    try:
+        written = generate_glyphs(output_dir)
+    except InputError as error:
+        parser.exit(1, f"error: {error}\n")
     print(f"glyphs: {'written to' if written else 'complete in'} {output_dir}")
 
 

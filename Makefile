@@ -1,0 +1,45 @@
+# `make demo` and `make test` first make .venv, with pinned versions, if it is missing.
+PYTHON ?= python3
+ITERS ?=
+SEED ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+REQUIREMENTS := requirements.txt
+
+.PHONY: demo test lint bench clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.ready
+	$(BIN)/python -m eql_d2.demo $(if $(ITERS),--iters $(ITERS)) $(if $(SEED),--seed $(SEED))
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: $(VENV)/.ready
+	$(BIN)/python -m tests.benchmarks
+
+clean:
+	rm -rf $(VENV) output datasets/glyphs build *.egg-info .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The last two packages cannot come with the rest: see requirements.txt. Their hashes are pinned.
+$(VENV)/.ready: $(REQUIREMENTS)
+	@echo "making $(VENV) (about 6 GB with PyTorch's CUDA build; a few minutes)"
+	$(PYTHON) -c 'import sys; assert (3, 10) <= sys.version_info < (3, 13), sys.version' || \
+		{ echo "Python 3.10 to 3.12 is needed: make PYTHON=python3.11 ..."; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(PIP) -r $(REQUIREMENTS)
+	sed -n 's/^#no-deps //p' $(REQUIREMENTS) > $(VENV)/no-deps.txt
+	sed -n 's/^#no-deps-any-python //p' $(REQUIREMENTS) > $(VENV)/any-python.txt
+	$(PIP) --no-deps --require-hashes -r $(VENV)/no-deps.txt
+	$(PIP) --no-deps --require-hashes -r $(VENV)/any-python.txt \
+		--only-binary=:all: --implementation cp --python-version 3.10 --abi none --platform any \
+		--target "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+	$(PIP) --no-deps --no-build-isolation --editable .
+	touch $@

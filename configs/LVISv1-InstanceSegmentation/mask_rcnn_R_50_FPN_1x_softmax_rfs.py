@@ -1,0 +1,8 @@
+from detectron2.config import LazyCall as L
+
+from eql_d2 import SoftmaxCE
+
+from .base_lvis_v1 import dataloader, lr_multiplier, model, optimizer, repeat_factor_sampler, train  # noqa: F401
+
+model.roi_heads.box_predictor.loss_cls = L(SoftmaxCE)(num_classes="${..num_classes}")
+dataloader.train.sampler = repeat_factor_sampler

@@ -1,0 +1,3 @@
+from .detection_checkpoint import EQLCheckpointer
+
+__all__ = ["EQLCheckpointer"]

@@ -1,0 +1,69 @@
+"""Detectron2's checkpointer, with clear errors and a word on the gradient statistics."""
+
+import logging
+import os
+import pickle
+from typing import Any
+
+from detectron2.checkpoint import DetectionCheckpointer
+
+from ..exceptions import InputError
+
+logger = logging.getLogger(__name__)
+
+
+class EQLCheckpointer(DetectionCheckpointer):
+    """``DetectionCheckpointer`` that refuses what it cannot load and says what it did load.
+
+    Raises:
+        InputError: on loading a file that is missing, cut off or damaged, or whose box classifier
+            has one column per class and none for the background (eql.detectron2). Detectron2
+            would leave such a classifier at its random start, with a warning.
+    """
+
+    def load(self, path: str, *args, **kwargs) -> dict[str, Any]:
+        if path and "://" not in path and not os.path.isfile(path):
+            raise InputError(f"checkpoint {path!r} does not exist: check MODEL.WEIGHTS")
+        return super().load(path, *args, **kwargs)
+
+    def _load_file(self, filename: str) -> dict[str, Any]:
+        try:
+            return super()._load_file(filename)
+        except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else "empty file"
+            raise InputError(
+                f"checkpoint {filename!r} cannot be read ({reason}): it may be cut off, copy it "
+                "again or use an earlier one"
+            ) from error
+
+    def _load_model(self, checkpoint: dict[str, Any]):
+        weights, own = checkpoint["model"], self.model.state_dict()
+        for name in own:
+            if name.endswith("cls_score.weight") and name in weights:
+                _refuse_without_background(name, weights, own)
+        statistics = [
+            name
+            for name in own
+            if name.endswith("statistics.pos_grad")
+            and name in weights
+            and weights[name].shape == own[name].shape
+        ]
+        incompatible = super()._load_model(checkpoint)
+        if statistics:
+            logger.info(f"Loaded gradient statistics from the checkpoint: {', '.join(statistics)}")
+        return incompatible
+
+
+def _refuse_without_background(name: str, weights: dict[str, Any], own: dict[str, Any]) -> None:
+    rows, own_rows = weights[name].shape[0], own[name].shape[0]
+    if rows != own_rows - 1:
+        return
+    # A model of one class less also has one row less; its class-specific boxes tell it apart.
+    boxes = weights.get(name.replace("cls_score", "bbox_pred"))
+    if boxes is not None and boxes.shape[0] == 4 * (rows - 1):
+        return
+    raise InputError(
+        f"{name} of the checkpoint has {rows} columns, one for each class, but the model has "
+        f"{own_rows}, the last for the background: append a column to the file's cls_score weight "
+        "and bias (zeros will do for a loss that does not use it), or drop both to start afresh"
+    )

@@ -1,0 +1,251 @@
+"""LVIS evaluation with Detectron2's interface, in bounded memory and by a fast engine."""
+
+import copy
+import logging
+import os
+import tempfile
+from collections.abc import Sequence
+
+import detectron2.utils.comm as comm
+from detectron2.data import MetadataCatalog
+from detectron2.evaluation import DatasetEvaluator
+from detectron2.utils.logger import create_small_table
+
+from ..exceptions import InputError
+from .frequency_groups import (
+    average_precision_by_category,
+    group_indices,
+    groups_of_categories,
+    image_count_by_id,
+    mean_precision,
+    write_category_table,
+)
+from .lvis_engines import Curves, choose_engine, curves_without_detections
+from .lvis_ground_truth import clean_file, read_ground_truth
+from .lvis_predictions import FIXED_AP, TASKS, PredictionWriter, RankPredictions
+from .prediction_files import is_empty, join_parts, join_top_per_category
+
+logger = logging.getLogger(__name__)
+
+_FIXED_AP_LIMIT = 10_000  # detections per category, Dave et al. 2021
+
+
+class LVISEvaluator(DatasetEvaluator):
+    """LVIS AP and AR of boxes and masks, by lvis-api's rules for federated data sets.
+
+    The same numbers as `detectron2.evaluation.LVISEvaluator`, and the four recalls of lvis-api.
+    What differs:
+
+    - Detections go to files in `output_dir` as they come, and the engine reads them from there.
+      **All ranks must see the same `output_dir`**, or, if it is None, the same temporary folder.
+    - What cannot be computed is nan, not -100.
+    - Detections without a finite score and box are dropped, with a warning.
+
+    It leaves in `output_dir`: ``lvis_bbox_results.json``, ``lvis_segm_results.json`` (detections
+    in LVIS's result format) and ``per_category_bbox.json``, ``per_category_segm.json`` (AP of
+    each category). Files of an earlier evaluation in the same place are replaced.
+
+    With `fixed_ap` the results also have APFixed, APFixedr, APFixedc and APFixedf, "AP-Fixed" of
+    Dave et al. 2021, https://arxiv.org/abs/2102.01066: no limit per image, but the 10,000 best
+    detections of each category over the data set (``lvis_*_fixed_ap_results.json``). The model
+    itself must then be asked for more detections per image: ``TEST.DETECTIONS_PER_IMAGE``.
+    """
+
+    def __init__(
+        self,
+        dataset_name: str,
+        tasks: Sequence[str] | None = None,
+        distributed: bool = True,
+        output_dir: str | None = None,
+        *,
+        max_dets_per_image: int | None = None,
+        category_groups: Sequence[str] | None = None,
+        fixed_ap: bool = False,
+        engine: str | None = None,
+    ) -> None:
+        """Read the ground truth in the main process and choose the engine.
+
+        Args:
+            dataset_name: a registered data set with the metadata `json_file`, in LVIS format.
+                Class i has the category id that `thing_dataset_id_to_contiguous_id` gives it,
+                or i + 1 if the metadata has none.
+            tasks: of "bbox" and "segm"; None takes what the model predicts.
+            distributed: evaluate the detections of all ranks in the main process; otherwise each
+                process evaluates its own.
+            output_dir: None keeps no files.
+            max_dets_per_image: None is LVIS's 300.
+            category_groups: "r", "c" or "f" for each contiguous class; None takes `frequency` of
+                the ground truth's categories.
+            fixed_ap: also compute AP-Fixed.
+            engine: "hotcoco", "lvis", or None for hotcoco if it is installed and lvis otherwise.
+
+        Raises:
+            InputError: the ground truth cannot be read, or an argument is wrong.
+        """
+        unknown = set(tasks or ()) - set(TASKS)
+        if unknown:
+            raise InputError(f"task {unknown.pop()!r} is unknown: LVIS has {', '.join(TASKS)}")
+        if max_dets_per_image is not None and max_dets_per_image < 1:
+            raise InputError(f"max_dets_per_image is {max_dets_per_image}: give 1 or more")
+        self._metadata = MetadataCatalog.get(dataset_name)
+        if "json_file" not in self._metadata.as_dict():
+            raise InputError(f"data set {dataset_name!r} has no json_file: is it registered?")
+        self._tasks = sorted(tasks) if tasks else None
+        self._distributed = distributed
+        self._output_dir = output_dir
+        self._max_dets = 300 if max_dets_per_image is None else max_dets_per_image
+        self._fixed_ap = fixed_ap
+        self._engine = choose_engine(engine)
+        contiguous_ids = self._metadata.get("thing_dataset_id_to_contiguous_id", {})
+        self._dataset_ids = {index: cat_id for cat_id, index in contiguous_ids.items()} or None
+        if comm.is_main_process() or not distributed:
+            self._truth = read_ground_truth(self._metadata.json_file)
+            categories = self._truth.categories
+            dataset_ids = self._dataset_ids or {i: i + 1 for i in range(len(categories))}
+            self._groups = groups_of_categories(categories, category_groups, dataset_ids)
+            if None in self._groups:
+                logger.warning(
+                    f"{self._groups.count(None)} of {len(categories)} categories in "
+                    f"{self._truth.json_file} have no frequency 'r', 'c' or 'f': they count in "
+                    "none of APr, APc, APf; pass category_groups"
+                )
+        self._writer: PredictionWriter | None = None
+        self._scratch: tempfile.TemporaryDirectory | None = None
+
+    def reset(self) -> None:
+        """Start afresh; what has been written but not evaluated is removed."""
+        if self._writer is not None:
+            self._writer.discard()
+        self._directory = self._output_dir
+        if self._output_dir is None:
+            self._remove_scratch()
+            self._scratch = tempfile.TemporaryDirectory(prefix="lvis_evaluation_")
+            self._directory = self._scratch.name
+        os.makedirs(self._directory, exist_ok=True)
+        self._writer = PredictionWriter(
+            self._directory,
+            comm.get_rank(),
+            tasks=self._tasks,
+            max_dets=self._max_dets,
+            fixed_ap=self._fixed_ap,
+            dataset_ids=self._dataset_ids,
+        )
+
+    def process(self, inputs: Sequence[dict], outputs: Sequence[dict]) -> None:
+        """Write the detections of some images to this rank's files.
+
+        Args:
+            inputs: what the model was given: dicts with "image_id".
+            outputs: what it returned: dicts with "instances", an `Instances` with `pred_boxes`,
+                `scores`, `pred_classes` and, if it segments, `pred_masks`, on any device.
+
+        Raises:
+            InputError: there are no "instances", no masks where "segm" is a task, or a class
+                that the data set does not have.
+        """
+        for image, output in zip(inputs, outputs, strict=True):
+            if "instances" not in output:
+                raise InputError(
+                    f"the model returns {sorted(output)} and no 'instances': LVISEvaluator is "
+                    "for detection and instance segmentation"
+                )
+            self._writer.write(output["instances"], image["image_id"])
+
+    def evaluate(self) -> dict[str, dict[str, float]]:
+        """Join the files of all ranks and evaluate them in the main process.
+
+        Returns:
+            ``{"bbox": {"AP": percent, ...}, "segm": {...}}``; empty on the other ranks, without
+            ground truth annotations, and if no image was processed.
+
+        Raises:
+            InputError: the ranks do not share `output_dir`, or there are predictions for an
+                image that the ground truth does not have.
+        """
+        if self._writer is None:
+            raise RuntimeError("call reset() and process() before each evaluate()")
+        own = self._writer.close()
+        self._writer = None
+        ranks = comm.gather(own, dst=0) if self._distributed else [own]
+        try:
+            tasks = self._join(ranks) if ranks else []
+        finally:
+            if self._distributed:
+                comm.synchronize()  # before this, no rank removes or overwrites its files
+        results = self._evaluate(tasks)
+        self._remove_scratch()
+        return copy.deepcopy(results)
+
+    def _join(self, ranks: Sequence[RankPredictions]) -> list[str]:
+        """Write the results files of all tasks and return the tasks."""
+        images = {image_id for rank in ranks for image_id in rank.image_ids}
+        if not images:
+            logger.warning("No image was processed: there is nothing to evaluate")
+            return []
+        self._truth.check_images(images)
+        num_not_finite = sum(rank.num_not_finite for rank in ranks)
+        if num_not_finite:
+            logger.warning(f"Dropped {num_not_finite} detections without finite score and box")
+        predicted = {stream.removesuffix(FIXED_AP) for rank in ranks for stream in rank.parts}
+        tasks = self._tasks or sorted(predicted) or ["bbox"]
+        for task in tasks:
+            parts = [rank.parts[task] for rank in ranks if task in rank.parts]
+            join_parts(parts, self._results_file(task))
+            if self._fixed_ap:
+                stream = task + FIXED_AP
+                parts = [rank.parts[stream] for rank in ranks if stream in rank.parts]
+                join_top_per_category(parts, self._results_file(stream), _FIXED_AP_LIMIT)
+        for part in (part for rank in ranks for part in rank.parts.values()):
+            os.remove(part.path)
+        return tasks
+
+    def _evaluate(self, tasks: Sequence[str]) -> dict[str, dict[str, float]]:
+        if not tasks:
+            return {}
+        if self._truth.num_annotations == 0:
+            logger.info(f"{self._truth.json_file} has no annotations: nothing to compare with")
+            return {}
+        with clean_file(self._truth, self._directory) as truth_file:
+            return {task: self._evaluate_task(task, truth_file) for task in tasks}
+
+    def _evaluate_task(self, task: str, truth_file: str) -> dict[str, float]:
+        groups = group_indices(self._groups)
+        curves = self._curves(task, task, truth_file, self._max_dets)
+        results = curves.summarize(self._max_dets, groups)
+        self._log(task, "AP", f"at most {self._max_dets} detections an image", results)
+        write_category_table(
+            os.path.join(self._directory, f"per_category_{task}.json"),
+            self._truth.categories,
+            self._groups,
+            average_precision_by_category(curves.precision[..., 0]),
+            image_count=image_count_by_id(self._truth.categories, self._metadata),
+            instance_count=self._truth.instance_count,
+        )
+        if self._fixed_ap:
+            curves = self._curves(task, task + FIXED_AP, truth_file, -1)
+            fixed = {"APFixed": mean_precision(curves.precision[..., 0])}
+            fixed |= curves.group_average_precision("APFixed", groups)
+            limit = f"at most {_FIXED_AP_LIMIT} detections a category"
+            self._log(task, "AP-Fixed", limit, fixed)
+            results |= fixed
+        return results
+
+    def _curves(self, task: str, stream: str, truth_file: str, max_dets: int) -> Curves:
+        results_file = self._results_file(stream)
+        if is_empty(results_file):
+            logger.warning(f"No detections with an area in {results_file}: its numbers are nan")
+            return curves_without_detections(len(self._truth.categories))
+        return self._engine.run(truth_file, results_file, task, max_dets)
+
+    def _log(self, task: str, metric: str, limit: str, results: dict[str, float]) -> None:
+        name = "box" if task == "bbox" else "mask"
+        table = create_small_table(results)
+        logger.info(f"LVIS {name} {metric} by {self._engine.name}, {limit}:\n{table}")
+
+    def _results_file(self, stream: str) -> str:
+        return os.path.join(self._directory, f"lvis_{stream}_results.json")
+
+    def _remove_scratch(self) -> None:
+        if self._scratch is not None:
+            self._scratch.cleanup()
+            self._scratch = None

@@ -1,0 +1,48 @@
+import pytest
+import torch
+
+from eql_d2 import GradientStatistics, InputError
+
+
+def test_counts_beyond_the_limit_of_float32():
+    statistics = GradientStatistics(1)
+    statistics.update(torch.tensor([2.0**25]), torch.tensor([1.0]))
+    statistics.update(torch.tensor([1.0]), torch.tensor([1.0]))
+    assert statistics.pos_grad.item() == 2**25 + 1
+
+
+def test_ratio_of_a_class_without_any_gradient_is_the_initial_one():
+    statistics = GradientStatistics(3, initial_ratio=100.0)
+    statistics.update(torch.tensor([0.0, 1.0, 0.0]), torch.tensor([2.0, 4.0, 0.0]))
+    torch.testing.assert_close(statistics.ratio(), torch.tensor([0, 0.25, 100.0]).double())
+
+
+def test_a_step_that_is_not_finite_is_left_out_as_a_whole():
+    statistics = GradientStatistics(2)
+    statistics.update(torch.ones(2), torch.ones(2))
+    for bad in (float("nan"), float("inf")):
+        statistics.update(torch.ones(2), torch.tensor([1.0, bad]))
+    assert statistics.pos_grad.tolist() == [1, 1] and statistics.neg_grad.tolist() == [1, 1]
+
+
+def test_reset_forgets():
+    statistics = GradientStatistics(2)
+    statistics.update(torch.ones(2), torch.ones(2))
+    statistics.reset()
+    assert statistics.pos_grad.sum() == 0 and statistics.ratio().tolist() == [1, 1]
+
+
+def test_state_is_saved_and_its_absence_is_no_complaint():
+    statistics = GradientStatistics(2)
+    statistics.update(torch.ones(2), 2 * torch.ones(2))
+    copy = GradientStatistics(2)
+    copy.load_state_dict(statistics.state_dict())
+    assert copy.neg_grad.tolist() == [2, 2]
+    incompatible = copy.load_state_dict({})
+    assert not incompatible.missing_keys and not incompatible.unexpected_keys
+    assert copy.neg_grad.tolist() == [2, 2]
+
+
+def test_sums_of_another_number_of_classes_are_refused():
+    with pytest.raises(InputError, match=r"of 2 classes got sums of shapes \(3,\)"):
+        GradientStatistics(2).update(torch.ones(3), torch.ones(3))
