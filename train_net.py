@@ -19,6 +19,7 @@ from detectron2.config import CfgNode, LazyConfig, get_cfg
 from detectron2.engine import default_argument_parser, default_setup
 from detectron2.evaluation.testing import flatten_results_dict
 from detectron2.utils import comm
+from detectron2.utils.logger import setup_logger
 
 from eql_d2 import InputError, add_eql_config
 from eql_d2.checkpoint import EQLCheckpointer
@@ -40,6 +41,12 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def start_run(cfg, output_dir: str, args: argparse.Namespace) -> None:
+    """Detectron2's logging, seeding and backup of the config, and our own logger."""
+    default_setup(cfg, args)
+    setup_logger(output_dir, distributed_rank=comm.get_rank(), name="eql_d2")
+
+
 def setup_yaml(args: argparse.Namespace) -> CfgNode:
     cfg = get_cfg()
     add_eql_config(cfg)
@@ -51,7 +58,7 @@ def setup_yaml(args: argparse.Namespace) -> CfgNode:
     for name, json_file, images in cfg.DATASETS.JSON:
         register_json_instances(name, json_file, images)
     cfg.freeze()
-    default_setup(cfg, args)
+    start_run(cfg, cfg.OUTPUT_DIR, args)
     return cfg
 
 
@@ -74,7 +81,7 @@ def main_lazy(args: argparse.Namespace) -> None:
     if not torch.cuda.is_available():
         cfg.train.device = "cpu"
     cfg = LazyConfig.apply_overrides(cfg, args.opts)
-    default_setup(cfg, args)
+    start_run(cfg, cfg.train.output_dir, args)
     if args.eval_only:
         write_results(evaluate_lazy(cfg), cfg.train.output_dir)
     else:

@@ -64,9 +64,7 @@ def settings(model):
 
 
 def learning_rates(scheduler_multiplier, lr):
-    return [
-        lr * scheduler_multiplier(i / max_iter) for i in range(0, max_iter, max(1, max_iter // 100))
-    ]
+    return [lr * scheduler_multiplier(i / 100) for i in range(100)]
 
 
 def groups(optimizer):

@@ -1,5 +1,6 @@
 """Log the accumulated gradient ratio while training."""
 
+import logging
 import os
 from collections.abc import Sequence
 
@@ -10,6 +11,8 @@ from torch import nn
 
 from ..exceptions import InputError
 from ..losses import GradientStatistics
+
+logger = logging.getLogger(__name__)
 
 _GROUPS = {"r": "rare", "c": "common", "f": "frequent"}
 # A class with a hundred times more negative than positive gradient is one that starves.
@@ -30,8 +33,9 @@ class GradientRatioHook(HookBase):
     """Logs the gradient ratio of the categories every ``period`` iterations and at the end.
 
     Scalars (``gradient_ratio/...``; with several losses, as in Cascade R-CNN, under the path of
-    each): the mean ratio of the rare, common, frequent and of all categories; ``starving``, the
-    share of categories with a ratio below 0.01; ``balanced``, the share with 1 or more.
+    each): the mean ratio of the rare, common, frequent and of all categories, where a ratio above
+    1 counts as 1, so that one category cannot hide the others; ``starving``, the share of
+    categories with a ratio below 0.01; ``balanced``, the share with 1 or more.
     ``gradient_ratio.npz`` in ``output_dir`` holds the latest values of each category: arrays
     ``iteration`` and, for each loss, ``<path>/ratio``, ``/pos_grad``, ``/neg_grad`` of shape (C,).
 
@@ -73,15 +77,18 @@ class GradientRatioHook(HookBase):
             self._write(record)
 
     def _put_scalars(self, prefix: str, ratio: np.ndarray) -> None:
+        capped = ratio.clip(max=1)
         scalars = {
-            name: ratio[members].mean() for name, members in self._members.items() if len(members)
+            name: capped[members].mean() for name, members in self._members.items() if len(members)
         }
-        scalars["all"] = ratio.mean()
+        scalars["all"] = capped.mean()
         scalars["starving"] = (ratio < _STARVING).mean()
         scalars["balanced"] = (ratio >= 1).mean()
         storage = get_event_storage()
         for name, value in scalars.items():
             storage.put_scalar(f"{prefix}gradient_ratio/{name}", float(value), smoothing_hint=False)
+        values = "  ".join(f"{name}: {value:.3f}" for name, value in scalars.items())
+        logger.info(f"{prefix}gradient ratio  {values}")
 
     def _write(self, record: dict[str, np.ndarray]) -> None:
         # Replaced in one step, so that a reader or a crash never meets half a file.

@@ -3,6 +3,7 @@
 A LazyConfig needs none of these: it names the predictor itself.
 """
 
+import torch
 from detectron2.modeling.roi_heads import (
     ROI_HEADS_REGISTRY,
     CascadeROIHeads,
@@ -16,6 +17,11 @@ from .fast_rcnn import EQLFastRCNNOutputLayers
 @ROI_HEADS_REGISTRY.register()
 class EQLROIHeads(StandardROIHeads):
     """``StandardROIHeads`` with the loss of ``MODEL.EQL.LOSS``."""
+
+    # For TorchScript: Detectron2's export declares them for StandardROIHeads only, and annotations
+    # are not inherited.
+    mask_on: torch.jit.Final[bool]
+    keypoint_on: torch.jit.Final[bool]
 
     @classmethod
     def _init_box_head(cls, cfg, input_shape):

@@ -11,7 +11,7 @@ from lvis import LVIS
 
 from eql_d2.data.datasets import glyphs
 from eql_d2.data.datasets.glyph_images import FONTS, outline, random_shape, signed_area
-from eql_d2.data.datasets.glyphs import LETTERS, generate_glyphs, long_tailed_counts
+from eql_d2.data.datasets.glyphs import LETTERS, generate_glyphs, letter_name, long_tailed_counts
 from eql_d2.exceptions import InputError
 
 SMALL = {"num_train": 60, "num_val": 34, "image_size": 96}
@@ -107,6 +107,12 @@ def test_default_tail_is_exponential_and_half_of_the_classes_are_rare():
     assert (counts > 100).sum() >= 20
     unrounded = counts[counts > 50]
     assert np.allclose(np.diff(np.log(unrounded)), -np.log(600) / 149, atol=0.03)
+
+
+def test_names_are_short_and_distinct():
+    assert len({letter_name(letter) for letter in LETTERS}) == 150
+    names = ["a_acute", "A", "omega_greek", "OMEGA_greek", "SHORT_I_cyrillic"]
+    assert [letter_name(letter) for letter in "áAωΩЙ"] == names
 
 
 def test_validation_has_the_same_number_of_every_class(data_set):

@@ -158,6 +158,13 @@ def long_tailed_counts(num_classes: int, total: int, imbalance: float) -> np.nda
     return np.maximum(np.rint(total * weights / weights.sum()), 1).astype(np.int64)
 
 
+def letter_name(letter: str) -> str:
+    """ASCII name for tables on all kinds of consoles, such as "a_acute" or "THETA_greek"."""
+    script, case, _, *name = unicodedata.name(letter).replace("WITH ", "").split()
+    words = "_".join(name).lower() if case == "SMALL" else "_".join(name)
+    return words if script == "LATIN" else f"{words}_{script.lower()}"
+
+
 def _deal_letters(
     counts: np.ndarray, num_images: int, rng: np.random.Generator
 ) -> list[np.ndarray]:
@@ -176,8 +183,7 @@ def _categories(train_images: Sequence[np.ndarray]) -> list[dict[str, Any]]:
     return [
         {
             "id": index + 1,
-            # ASCII, because names are printed in tables on all kinds of consoles
-            "name": unicodedata.name(letter).lower().replace("letter ", "").replace(" ", "_"),
+            "name": letter_name(letter),
             "synonyms": [letter],
             "image_count": int(image_counts[index]),
             "instance_count": int(instance_counts[index]),
