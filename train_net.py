@@ -66,7 +66,8 @@ def main_yaml(args: argparse.Namespace) -> None:
     cfg = setup_yaml(args)
     if args.eval_only:
         model = Trainer.build_model(cfg)
-        EQLCheckpointer(model, cfg.OUTPUT_DIR).resume_or_load(cfg.MODEL.WEIGHTS, args.resume)
+        checkpointer = EQLCheckpointer(model, cfg.OUTPUT_DIR)
+        checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
         write_results(Trainer.test(cfg, model), cfg.OUTPUT_DIR)
         return
     trainer = Trainer(cfg)

@@ -29,10 +29,10 @@ class EQLCheckpointer(DetectionCheckpointer):
     def _load_file(self, filename: str) -> dict[str, Any]:
         try:
             return super()._load_file(filename)
-        except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else "empty file"
+        except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
+            reason = str(error).strip().splitlines() or [type(error).__name__]
             raise InputError(
-                f"checkpoint {filename!r} cannot be read ({reason}): it may be cut off, copy it "
+                f"checkpoint {filename!r} cannot be read ({reason[0]}): it may be cut off, copy it "
                 "again or use an earlier one"
             ) from error
 

@@ -1,0 +1,183 @@
+"""``train_net.py`` as users call it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import train_net
+from tests.conftest import TINY
+
+ROOT = Path(__file__).parents[1]
+LAZY = ROOT / "configs/quick_schedules/mask_rcnn_R_18_FPN_instant_eqlv2.py"
+
+pytestmark = pytest.mark.usefixtures("no_datasets_left")
+
+
+@pytest.fixture
+def config(tmp_path):
+    """A yaml file of the tiny detector."""
+    nodes = {}
+    for line in TINY.split("\n"):
+        if line:
+            key, value = line.split()
+            node = nodes
+            for part in key.split(".")[:-1]:
+                node = node.setdefault(part, {})
+            node[key.split(".")[-1]] = value.strip("'") if value == "''" else eval_or_text(value)
+    path = tmp_path / "tiny.yaml"
+    path.write_text(json.dumps(nodes))
+    return path
+
+
+def eval_or_text(value):
+    try:
+        return eval(value)
+    except NameError:
+        return value
+
+
+def arguments(config, data, *options, names=("a_train", "a_val"), opts=()):
+    command = ["--config-file", str(config), *options]
+    for name, split in zip(names, ("train", "val")):
+        command += ["--dataset", name, str(data / f"{split}.json"), str(data / split)]
+    if config.suffix == ".yaml":
+        command += ["DATASETS.TRAIN", f"('{names[0]}',)", "DATASETS.TEST", f"('{names[1]}',)"]
+        command += ["OUTPUT_DIR", str(data / "output")]
+    return [*command, *opts]
+
+
+def run(*args, **kwargs):
+    train_net.main(train_net.get_parser().parse_args(arguments(*args, **kwargs)))
+
+
+def run_process(command, data):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
+    return subprocess.run(command, capture_output=True, text=True, cwd=data, env=environment)
+
+
+def statistics(path):
+    model = torch.load(path)["model"]
+    return model["roi_heads.box_predictor.loss_cls.statistics.neg_grad"]
+
+
+def metrics(data):
+    return [json.loads(line) for line in (data / "output/metrics.json").open()]
+
+
+def test_yaml_trains_resumes_and_evaluates(config, data, no_datasets_left):
+    run(config, data)
+    before = statistics(data / "output/model_final.pth")
+    options = {"names": ("b_train", "b_val"), "opts": ("SOLVER.MAX_ITER", "6")}
+    run(config, data, "--resume", **options)
+    assert (statistics(data / "output/model_final.pth") > before).all()
+    iterations = [line["iteration"] for line in metrics(data) if "total_loss" in line]
+    assert iterations == sorted(set(iterations)) and iterations[-1] == 5
+
+    weights = ("MODEL.WEIGHTS", str(data / "output/model_final.pth"))
+    run(config, data, "--eval-only", names=("c_train", "c_val"), opts=weights)
+    assert {"bbox/AP", "bbox/APr", "segm/APf"} <= set(metrics(data)[-1])
+
+
+def test_lazy_config_trains_resumes_and_evaluates(data):
+    opts = [
+        "model.roi_heads.num_classes=5",
+        "train.max_iter=2",
+        "train.eql.log_period=1",
+        "train.checkpointer.period=2",
+        f"train.output_dir={data / 'output'}",
+        f"dataloader.evaluator.output_dir={data / 'output/inference'}",
+        "dataloader.train.mapper.augmentations.0.short_edge_length=[64]",
+        "dataloader.test.mapper.augmentations.0.short_edge_length=64",
+    ]
+    names = ["dataloader.train.dataset.names={}_train", "dataloader.test.dataset.names={}_val"]
+
+    def named(prefix):
+        return {
+            "names": (f"{prefix}_train", f"{prefix}_val"),
+            "opts": [*opts, *(name.format(prefix) for name in names)],
+        }
+
+    run(LAZY, data, **named("a"))
+    before = statistics(data / "output/model_final.pth")
+    assert (data / "output/gradient_ratio.npz").exists()
+    kwargs = named("b")
+    kwargs["opts"].append("train.max_iter=3")
+    run(LAZY, data, "--resume", **kwargs)
+    assert (statistics(data / "output/model_final.pth") > before).all()
+    kwargs = named("c")
+    kwargs["opts"].append(f"train.init_checkpoint={data / 'output/model_final.pth'}")
+    run(LAZY, data, "--eval-only", **kwargs)
+    assert {"bbox/AP", "segm/AP"} <= set(metrics(data)[-1])
+
+
+@pytest.mark.parametrize(
+    "launcher",
+    [
+        [sys.executable, str(ROOT / "train_net.py"), "--num-gpus", "2"],
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"),
+            *("--master-port=29617", str(ROOT / "train_net.py")),
+        ],
+    ],
+    ids=["num-gpus", "torchrun"],
+)
+def test_two_cpu_processes_train_and_evaluate(config, data, launcher):
+    launcher = [*launcher, "--dist-url", "auto"]
+    result = run_process([*launcher, *arguments(config, data)], data)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert statistics(data / "output/model_final.pth").min() > 0
+    assert "bbox/AP" in metrics(data)[-1]
+
+
+def refused(config, data, *options, **kwargs):
+    """The one line that a run with bad input ends with."""
+    with pytest.raises(SystemExit) as error:
+        run(config, data, *options, **kwargs)
+    message = str(error.value)
+    assert message.startswith("train_net.py: error: ") and "\n" not in message
+    assert not list(data.glob("output/*.pth"))
+    return message
+
+
+def test_bad_options_end_with_one_line(config, data):
+    def message(name, *opts):
+        return refused(config, data, names=(f"{name}_train", f"{name}_val"), opts=opts)
+
+    assert "MODEL.EQL.LOSS is 'Focal'" in message("a", "MODEL.EQL.LOSS", "Focal")
+    assert "set MODEL.ROI_HEADS.NUM_CLASSES 5" in message("b", "MODEL.ROI_HEADS.NUM_CLASSES", "80")
+    assert "gamma of EQLv2 is -1" in message("c", "MODEL.EQL.EQLV2.GAMMA", "-1.0")
+    assert "'nowhere.pth' does not exist" in message("d", "MODEL.WEIGHTS", "nowhere.pth")
+
+
+def test_eql_without_a_training_annotation_ends_with_one_line(config, data):
+    annotations = json.loads((data / "train.json").read_text())
+    annotations["annotations"] = []
+    (data / "train.json").write_text(json.dumps(annotations))
+    opts = ("MODEL.EQL.LOSS", "EQL", "DATALOADER.FILTER_EMPTY_ANNOTATIONS", "False")
+    assert "no annotated image" in refused(config, data, opts=opts)
+
+
+def test_missing_files_end_with_one_line(config, data):
+    (data / "train/3.png").unlink()
+    assert "1 of 8 images are missing" in refused(config, data)
+    (data / "train.json").unlink()
+    assert "train.json' does not exist" in refused(config, data)
+    assert "nowhere.yaml' does not exist" in refused(data / "nowhere.yaml", data)
+
+
+def test_unreadable_image_ends_with_one_line_and_exit_code_1(config, data):
+    for image in (data / "train").glob("*.png"):
+        image.write_bytes(image.read_bytes()[:100])
+    opts = ("DATALOADER.NUM_WORKERS", "1")
+    command = [sys.executable, str(ROOT / "train_net.py"), *arguments(config, data, opts=opts)]
+    result = run_process(command, data)
+    assert result.returncode == 1
+    last = result.stderr.strip().splitlines()[-1]
+    assert "train_net.py: error: " in last and ".png' cannot be used" in last
+    assert "Traceback" not in result.stdout + result.stderr
+    assert not list(data.glob("output/*.pth"))
