@@ -42,7 +42,9 @@ dataloader.test = L(build_detection_test_loader)(
     num_workers=4,
 )
 dataloader.evaluator = L(build_evaluator)(
-    dataset_name="${..test.dataset.names}", output_dir="./output/inference"
+    dataset_name="${..test.dataset.names}",
+    output_dir="./output/inference",
+    training_datasets="${..train.dataset.names}",
 )
 
 # Repeat factor sampling (RFS), for ``dataloader.train.sampler``; t = 0.001 as in Detectron2

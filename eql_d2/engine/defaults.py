@@ -58,13 +58,11 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
-        # The groups of a built-in LVIS data set are in its annotations.
-        own = dataset_name in [name for name, _, _ in cfg.DATASETS.JSON]
-        is_lvis = MetadataCatalog.get(dataset_name).evaluator_type == "lvis"
         return build_evaluator(
             dataset_name,
             os.path.join(cfg.OUTPUT_DIR, "inference", dataset_name),
-            category_groups=None if is_lvis and not own else training_groups(cfg),
+            training_datasets=cfg.DATASETS.TRAIN,
+            frequency_thresholds=cfg.MODEL.EQL.FREQUENCY_THRESHOLDS,
         )
 
     def build_hooks(self) -> list:
@@ -88,16 +86,6 @@ class Trainer(DefaultTrainer):
         resumed = resume and self.checkpointer.has_checkpoint()
         if self.cfg.MODEL.EQL.RESET_STATISTICS and not resumed:
             reset_statistics(self.model)
-
-
-def training_groups(cfg: CfgNode) -> list[str] | None:
-    """Frequency group of each class by the training data, None if that is not there."""
-    try:
-        image_count = get_image_count(cfg.DATASETS.TRAIN)
-    except (InputError, FileNotFoundError) as error:
-        logger.warning(f"No frequency groups: the training data cannot be counted ({error})")
-        return None
-    return frequency_groups(image_count, cfg.MODEL.EQL.FREQUENCY_THRESHOLDS)
 
 
 def reset_statistics(model: nn.Module) -> None:

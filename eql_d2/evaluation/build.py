@@ -1,50 +1,66 @@
 """The evaluator of a registered data set."""
 
+import logging
 from collections.abc import Sequence
 
-from detectron2.data import MetadataCatalog
+import numpy as np
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 
+from ..data import frequency_groups, get_image_count
 from ..exceptions import InputError
 from .coco_evaluation import COCOEvaluator
 from .lvis_evaluation import LVISEvaluator
+
+logger = logging.getLogger(__name__)
+
+_EVALUATORS = {"coco": COCOEvaluator, "lvis": LVISEvaluator}
 
 
 def build_evaluator(
     dataset_name: str,
     output_dir: str | None,
     *,
-    tasks: Sequence[str] | None = None,
-    category_groups: Sequence[str] | None = None,
-    fixed_ap: bool = False,
+    training_datasets: str | Sequence[str] = (),
+    frequency_thresholds: tuple[int, int] = (10, 100),
+    **kwargs,
 ) -> DatasetEvaluator:
     """The evaluator for the `evaluator_type` in the data set's metadata, "lvis" or "coco".
 
     Args:
         dataset_name: a registered data set.
         output_dir: for results; give each data set its own, since the names of files are alike.
-        tasks: "bbox", "segm"; None takes what the model predicts.
-        category_groups: "r", "c" or "f" for each contiguous class.
-        fixed_ap: also compute AP-Fixed (LVIS only).
+        training_datasets: registered data sets whose images make the groups rare, common and
+            frequent. Without them, or where they cannot be counted, the groups are those of the
+            annotation file, if it has any.
+        frequency_thresholds: most training images of a rare and of a common category.
+        **kwargs: further arguments of :class:`LVISEvaluator` or :class:`COCOEvaluator`.
 
     Raises:
-        InputError: there is no evaluator for the data set, or it has no AP-Fixed.
+        InputError: there is no evaluator for the data set.
     """
     evaluator_type = MetadataCatalog.get(dataset_name).get("evaluator_type")
-    if evaluator_type == "lvis":
-        return LVISEvaluator(
-            dataset_name,
-            tasks,
-            True,
-            output_dir,
-            category_groups=category_groups,
-            fixed_ap=fixed_ap,
+    if evaluator_type not in _EVALUATORS:
+        raise InputError(
+            f"evaluator_type of data set {dataset_name!r} is {evaluator_type!r}: "
+            f"there are evaluators for {' and '.join(map(repr, _EVALUATORS))}"
         )
-    if evaluator_type == "coco" and fixed_ap:
-        raise InputError(f"fixed_ap is for LVIS; the evaluator_type of {dataset_name!r} is 'coco'")
-    if evaluator_type == "coco":
-        return COCOEvaluator(dataset_name, tasks, True, output_dir, category_groups=category_groups)
-    raise InputError(
-        f"evaluator_type of data set {dataset_name!r} is {evaluator_type!r}: "
-        "there are evaluators for 'coco' and 'lvis'"
-    )
+    image_count = _training_image_count(training_datasets, evaluator_type)
+    if image_count is not None:
+        kwargs["image_count"] = image_count
+        kwargs["category_groups"] = frequency_groups(image_count, frequency_thresholds)
+    return _EVALUATORS[evaluator_type](dataset_name, output_dir=output_dir, **kwargs)
+
+
+def _training_image_count(names: str | Sequence[str], evaluator_type: str) -> np.ndarray | None:
+    names = [names] if isinstance(names, str) else list(names)
+    if not names:
+        return None
+    counted = all(MetadataCatalog.get(name).get("class_image_count") for name in names)
+    if evaluator_type == "lvis" and not counted:
+        return None  # LVIS v0.5 has its groups in the annotation file: nothing to load
+    try:
+        return get_image_count(name for name in names if name in DatasetCatalog.list())
+    except (InputError, FileNotFoundError) as error:
+        logger.warning(f"The training data cannot be counted for frequency groups: {error}")
+        return None

@@ -36,6 +36,7 @@ class COCOEvaluator(Detectron2COCOEvaluator):
         output_dir: str | None = None,
         *,
         category_groups: Sequence[str] | None = None,
+        image_count: Sequence[int] | None = None,
         **kwargs,
     ) -> None:
         """Read the ground truth.
@@ -44,6 +45,7 @@ class COCOEvaluator(Detectron2COCOEvaluator):
             dataset_name: a registered data set, see Detectron2's class; so are `tasks`,
                 `distributed`, `output_dir` and `kwargs`.
             category_groups: "r", "c" or "f" for each contiguous class.
+            image_count: training images of each contiguous class, for the table of categories.
 
         Raises:
             InputError: `category_groups` has another name or another length.
@@ -57,6 +59,9 @@ class COCOEvaluator(Detectron2COCOEvaluator):
         if contiguous_ids:
             dataset_ids = {index: cat_id for cat_id, index in contiguous_ids.items()}
         self._groups = groups_of_categories(self._categories, category_groups, dataset_ids)
+        self._image_count = image_count_by_id(
+            self._categories, self._metadata, image_count, dataset_ids
+        )
 
     def _derive_coco_results(self, coco_eval, iou_type, class_names=None) -> dict[str, float]:
         results = super()._derive_coco_results(coco_eval, iou_type, class_names)
@@ -78,7 +83,7 @@ class COCOEvaluator(Detectron2COCOEvaluator):
                 self._categories,
                 self._groups,
                 average_precision_by_category(precision),
-                image_count=image_count_by_id(self._categories, self._metadata),
+                image_count=self._image_count,
                 instance_count=Counter(
                     a["category_id"] for a in annotations if not a.get("iscrowd")
                 ),

@@ -70,12 +70,23 @@ def average_precision_by_category(precision: np.ndarray) -> list[float]:
     return [mean_precision(precision[:, :, index]) for index in range(precision.shape[2])]
 
 
-def image_count_by_id(categories: Sequence[Mapping], metadata) -> dict[int, int]:
+def image_count_by_id(
+    categories: Sequence[Mapping],
+    metadata,
+    image_count: Sequence[int] | None,
+    dataset_ids: Mapping[int, int],
+) -> dict[int, int]:
     """Training images with each category, by the data set's category id, where known.
 
-    The ground truth's own `image_count` goes before `class_image_count` of Detectron2's metadata,
-    a list of ``{"id": category id, "image_count": number of training images}``.
+    Args:
+        categories: of the ground truth file; their own `image_count` is the second choice.
+        metadata: of the data set; `class_image_count`, a list of ``{"id": category id,
+            "image_count": number of training images}``, is the last choice.
+        image_count: for each contiguous class, the first choice.
+        dataset_ids: category id of each contiguous class.
     """
+    if image_count is not None:
+        return {dataset_ids[index]: int(count) for index, count in enumerate(image_count)}
     entries = [*metadata.get("class_image_count", ()), *categories]
     return {entry["id"]: entry["image_count"] for entry in entries if "image_count" in entry}
 

@@ -60,6 +60,7 @@ class LVISEvaluator(DatasetEvaluator):
         *,
         max_dets_per_image: int | None = None,
         category_groups: Sequence[str] | None = None,
+        image_count: Sequence[int] | None = None,
         fixed_ap: bool = False,
         engine: str | None = None,
     ) -> None:
@@ -76,6 +77,8 @@ class LVISEvaluator(DatasetEvaluator):
             max_dets_per_image: None is LVIS's 300.
             category_groups: "r", "c" or "f" for each contiguous class; None takes `frequency` of
                 the ground truth's categories.
+            image_count: training images of each contiguous class, for the table of categories;
+                None takes that of the ground truth's categories or of the metadata.
             fixed_ap: also compute AP-Fixed.
             engine: "hotcoco", "lvis", or None for hotcoco if it is installed and lvis otherwise.
 
@@ -103,6 +106,9 @@ class LVISEvaluator(DatasetEvaluator):
             categories = self._truth.categories
             dataset_ids = self._dataset_ids or {i: i + 1 for i in range(len(categories))}
             self._groups = groups_of_categories(categories, category_groups, dataset_ids)
+            self._image_count = image_count_by_id(
+                categories, self._metadata, image_count, dataset_ids
+            )
             if None in self._groups:
                 logger.warning(
                     f"{self._groups.count(None)} of {len(categories)} categories in "
@@ -218,7 +224,7 @@ class LVISEvaluator(DatasetEvaluator):
             self._truth.categories,
             self._groups,
             average_precision_by_category(curves.precision[..., 0]),
-            image_count=image_count_by_id(self._truth.categories, self._metadata),
+            image_count=self._image_count,
             instance_count=self._truth.instance_count,
         )
         if self._fixed_ap:

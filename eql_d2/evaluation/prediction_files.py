@@ -46,7 +46,7 @@ class PartFile:
 class PartWriter:
     """Writes detections of one rank, one file for each stream name, opened when first needed.
 
-    Files of the same name that an earlier run left behind are overwritten.
+    A file of the same name, left behind by a run that was killed, is overwritten.
     """
 
     def __init__(self, directory: str, rank: int) -> None:

@@ -6,9 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Elements of one block: its few float32 temporaries stay in a core's cache on a CPU; on a GPU
-# the blocks only bound the extra memory.
-_BLOCK_ELEMENTS = {"cpu": 2**17}
+# Elements of one block. Small enough for its few temporaries to stay in a cache of a CPU; not
+# smaller, since each operation wakes all threads, which is dear where the cores are busy. On other
+# devices the blocks only bound the extra memory.
+_BLOCK_ELEMENTS = {"cpu": 2**21}
 _DEFAULT_BLOCK_ELEMENTS = 2**24
 
 
@@ -61,7 +62,7 @@ class _WeightedSigmoidCE(torch.autograd.Function):
     def forward(ctx, logits, targets, pos_weight, neg_weight, row_group):
         dtype = torch.float64 if logits.dtype == torch.float64 else torch.float32
         pos_weight, neg_weight = pos_weight.to(dtype), neg_weight.to(dtype)
-        gradient = torch.empty_like(logits, memory_format=torch.contiguous_format)
+        gradient = torch.empty(logits.shape, dtype=dtype, device=logits.device)
         neg_grad = pos_weight.new_zeros(logits.shape[1])
         pos_grad = torch.zeros_like(neg_grad)
         # Sums of blocks, added in float64: their number must not cost precision.
@@ -77,7 +78,7 @@ class _WeightedSigmoidCE(torch.autograd.Function):
             # sums, not subtracted from them, so that nothing cancels.
             weight = neg_weight if row_group is None else neg_weight[row_group[block]]
             loss += F.softplus(z).scatter_(1, label, 0.0).mul_(weight).sum()
-            grad = torch.sigmoid(z).scatter_(1, label, 0.0).mul_(weight)
+            grad = torch.sigmoid(z, out=gradient[block]).scatter_(1, label, 0.0).mul_(weight)
             neg_grad += grad.sum(0)
 
             # Positives: loss w softplus(-z), gradient -w sigmoid(-z).
@@ -85,9 +86,9 @@ class _WeightedSigmoidCE(torch.autograd.Function):
             loss += (weight * F.softplus(-z)).sum()
             label_grad = weight * torch.sigmoid(-z)
             pos_grad.index_add_(0, label[:, 0], label_grad[:, 0])
-            gradient[block] = grad.scatter_(1, label, -label_grad)
+            grad.scatter_(1, label, -label_grad)
 
-        ctx.save_for_backward(gradient)
+        ctx.save_for_backward(gradient.to(logits.dtype))
         ctx.mark_non_differentiable(pos_grad, neg_grad)
         ctx.set_materialize_grads(False)
         return loss.to(dtype), pos_grad, neg_grad

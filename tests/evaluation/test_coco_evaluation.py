@@ -3,7 +3,7 @@ import math
 
 import numpy as np
 import pytest
-from detectron2.data import MetadataCatalog
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import COCOEvaluator as Detectron2COCOEvaluator
 from detectron2.evaluation import LVISEvaluator as Detectron2LVISEvaluator
 
@@ -75,13 +75,28 @@ def test_build_evaluator_goes_by_the_type_of_the_data_set(tmp_path, data):
         MetadataCatalog.get(name).__dict__["evaluator_type"] = "coco"
         evaluator = build_evaluator(name, tmp_path, tasks=["bbox"], category_groups=["r"] * 40)
         assert isinstance(evaluator, COCOEvaluator)
-        with pytest.raises(InputError, match="fixed_ap"):
-            build_evaluator(name, tmp_path, fixed_ap=True)
         with pytest.raises(InputError, match="1 entries for 40 classes"):
             build_evaluator(name, tmp_path, category_groups=["r"])
     with pytest.raises(InputError, match="'own' is None.*'coco' and 'lvis'"):
         build_evaluator("own", tmp_path)
     MetadataCatalog.remove("own")
+
+
+def test_groups_and_image_counts_come_from_the_training_data(tmp_path, data):
+    truth, outputs = data
+    counts = [{"id": category["id"], "image_count": 5} for category in truth["categories"]]
+    with (
+        registered("train", tmp_path / "t.json", truth, class_image_count=counts),
+        registered("val", tmp_path / "v.json", truth, thing_dataset_id_to_contiguous_id=IDS),
+    ):
+        DatasetCatalog.register("train", lambda: [])
+        evaluator = build_evaluator(
+            "val", tmp_path, training_datasets="train", frequency_thresholds=(4, 9)
+        )
+        evaluate(evaluator, truth, outputs)
+        DatasetCatalog.remove("train")
+    table = json.loads((tmp_path / "per_category_bbox.json").read_text())
+    assert {(row["group"], row["image_count"]) for row in table} == {("c", 5)}
 
 
 def test_interface_is_that_of_detectron2(tmp_path, data):
