@@ -115,6 +115,21 @@ def test_lazy_config_trains_resumes_and_evaluates(data):
     assert {"bbox/AP", "segm/AP"} <= set(metrics(data)[-1])
 
 
+def test_coco_format_is_evaluated_by_frequency_groups(config, data):
+    for split in ("train", "val"):
+        path = data / f"{split}.json"
+        annotations = json.loads(path.read_text())
+        for image in annotations["images"]:
+            del image["neg_category_ids"], image["not_exhaustive_category_ids"]
+        path.write_text(json.dumps(annotations))
+    run(config, data, opts=("MODEL.EQL.FREQUENCY_THRESHOLDS", "(2, 4)"))
+    assert {"bbox/AP", "bbox/APr", "bbox/APc", "bbox/APf"} <= set(metrics(data)[-1])
+    table = json.loads((data / "output/inference/a_val/per_category_bbox.json").read_text())
+    assert [(row["image_count"], row["group"]) for row in table] == [
+        *((8, "f"), (4, "c"), (2, "r"), (2, "r"), (1, "r"))
+    ]
+
+
 @pytest.mark.parametrize(
     "launcher",
     [
