@@ -22,9 +22,9 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from eql_d2.data.category_frequency import frequency_groups
-from eql_d2.data.datasets.glyph_images import background, draw, place, random_shape, signed_area
-from eql_d2.exceptions import InputError
+from ...exceptions import InputError
+from ..category_frequency import frequency_groups
+from .glyph_images import background, draw, place, random_shape, signed_area
 
 # No two letters have the same shape at different sizes (o, O, Greek and Cyrillic o are one class).
 LETTERS = (
