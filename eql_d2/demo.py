@@ -25,7 +25,7 @@ import matplotlib.pyplot as plt
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNS = {"softmax": "softmax cross entropy", "eqlv2": "EQL v2"}
-METRICS = {"AP": "AP", "APr": "AP rare", "APc": "AP common", "APf": "AP frequent"}
+METRICS = {"AP": "all", "APr": "rare", "APc": "common", "APf": "frequent"}
 POLL_SECONDS = 10
 
 
@@ -78,14 +78,19 @@ def watch(processes: dict[str, subprocess.Popen], outputs: dict[str, Path], iter
 
 def result_table(outputs: dict[str, Path]) -> str:
     """Table of box AP by frequency group, and the difference."""
-    rows = []
-    for run, output in outputs.items():
+    values = []
+    for output in outputs.values():
         results = next(line for line in reversed(read_metrics(output)) if "bbox/AP" in line)
-        rows.append([RUNS[run], *(results[f"bbox/{metric}"] for metric in METRICS)])
-    baseline, equalized = rows
-    difference = [b - a for a, b in zip(baseline[1:], equalized[1:])]
-    rows.append(["difference", *(f"{value:+.1f}" for value in difference)])
-    return tabulate(rows, headers=["", *METRICS.values()], floatfmt=".1f", tablefmt="github")
+        values.append([results[f"bbox/{metric}"] for metric in METRICS])
+    rows = [[RUNS[run], *(f"{value:.1f}" for value in row)] for run, row in zip(outputs, values)]
+    rows.append(["difference", *(f"{b - a:+.1f}" for a, b in zip(*values))])
+    return tabulate(
+        rows,
+        headers=["box AP", *METRICS.values()],
+        tablefmt="github",
+        disable_numparse=True,
+        colalign=("left", *["right"] * len(METRICS)),
+    )
 
 
 def draw(outputs: dict[str, Path], path: Path) -> None:
@@ -112,7 +117,7 @@ def draw(outputs: dict[str, Path], path: Path) -> None:
     bars.set_xticklabels(["all", "rare\n(≤ 10 images)", "common\n(≤ 100)", "frequent"])
     points.set(xscale="log", xlabel="training images", ylabel="box AP", title="by category")
     bars.legend()
-    points.legend()
+    points.legend(loc="lower right")
     figure.savefig(path, dpi=120)
     plt.close(figure)
 

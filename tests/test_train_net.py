@@ -86,11 +86,11 @@ def test_yaml_trains_resumes_and_evaluates(config, data, no_datasets_left):
 def test_lazy_config_trains_resumes_and_evaluates(data):
     opts = [
         "model.roi_heads.num_classes=5",
+        "train.eval_period=2",
         "train.max_iter=2",
         "train.eql.log_period=1",
         "train.checkpointer.period=2",
         f"train.output_dir={data / 'output'}",
-        f"dataloader.evaluator.output_dir={data / 'output/inference'}",
         "dataloader.train.mapper.augmentations.0.short_edge_length=[64]",
         "dataloader.test.mapper.augmentations.0.short_edge_length=64",
     ]
@@ -105,6 +105,7 @@ def test_lazy_config_trains_resumes_and_evaluates(data):
     run(LAZY, data, **named("a"))
     before = statistics(data / "output/model_final.pth")
     assert (data / "output/gradient_ratio.npz").exists()
+    assert (data / "output/inference/per_category_bbox.json").exists()
     kwargs = named("b")
     kwargs["opts"].append("train.max_iter=3")
     run(LAZY, data, "--resume", **kwargs)

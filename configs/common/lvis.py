@@ -43,7 +43,7 @@ dataloader.test = L(build_detection_test_loader)(
 )
 dataloader.evaluator = L(build_evaluator)(
     dataset_name="${..test.dataset.names}",
-    output_dir="./output/inference",
+    output_dir="${train.output_dir}/inference",
     training_datasets="${..train.dataset.names}",
 )
 

@@ -88,7 +88,8 @@ class _WeightedSigmoidCE(torch.autograd.Function):
             pos_grad.index_add_(0, label[:, 0], label_grad[:, 0])
             grad.scatter_(1, label, -label_grad)
 
-        ctx.save_for_backward(gradient.to(logits.dtype))
+        ctx.save_for_backward(gradient)
+        ctx.logits_dtype = logits.dtype
         ctx.mark_non_differentiable(pos_grad, neg_grad)
         ctx.set_materialize_grads(False)
         return loss.to(dtype), pos_grad, neg_grad
@@ -96,5 +97,6 @@ class _WeightedSigmoidCE(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad_loss, grad_pos, grad_neg):
+        # Scaled before it is rounded to half precision: a GradScaler's scale saves small values.
         (gradient,) = ctx.saved_tensors
-        return gradient * grad_loss.to(gradient.dtype), None, None, None, None
+        return (gradient * grad_loss).to(ctx.logits_dtype), None, None, None, None

@@ -79,6 +79,16 @@ def test_gradient_is_scaled_and_can_be_taken_twice():
     torch.testing.assert_close(scaled, 3 * once)
 
 
+def test_small_gradients_survive_half_precision_with_a_loss_scale():
+    logits = torch.full((1, 2), -17.0, dtype=torch.float16, requires_grad=True)
+    ones = torch.ones(2)
+    loss = weighted_sigmoid_cross_entropy(logits, torch.tensor([1]), ones, ones).loss
+    (65536 * loss).backward()
+    torch.testing.assert_close(
+        logits.grad[0, 0].float(), 65536 * torch.tensor(-17.0).sigmoid(), rtol=1e-3, atol=0
+    )
+
+
 def test_empty_batch_is_zero_with_a_gradient():
     logits = torch.zeros(0, 5, requires_grad=True)
     ones = torch.ones(5)
