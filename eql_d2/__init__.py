@@ -13,17 +13,31 @@ if "use_sigmoid_ce" not in inspect.signature(FastRCNNOutputLayers.__init__).para
 
 from .config import add_eql_config
 from .exceptions import InputError
-from .losses import EQL, SEQL, ClassificationLoss, EQLv2, GradientStatistics, SigmoidCE, SoftmaxCE
+from .losses import (
+    EFL,
+    EQFL,
+    EQL,
+    SEQL,
+    ClassificationLoss,
+    EQLv2,
+    FocalLoss,
+    GradientStatistics,
+    SigmoidCE,
+    SoftmaxCE,
+)
 from .modeling import (
     EQLCascadeROIHeads,
     EQLFastRCNNOutputLayers,
     EQLRes5ROIHeads,
+    EQLRetinaNet,
     EQLROIHeads,
 )
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "EFL",
+    "EQFL",
     "EQL",
     "SEQL",
     "ClassificationLoss",
@@ -31,7 +45,9 @@ __all__ = [
     "EQLFastRCNNOutputLayers",
     "EQLROIHeads",
     "EQLRes5ROIHeads",
+    "EQLRetinaNet",
     "EQLv2",
+    "FocalLoss",
     "GradientStatistics",
     "InputError",
     "SigmoidCE",

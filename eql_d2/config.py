@@ -6,7 +6,7 @@ from detectron2.config import CfgNode as CN
 def add_eql_config(cfg: CN) -> None:
     """Add the keys ``MODEL.EQL.*`` and ``DATASETS.JSON`` to a config of Detectron2."""
     cfg.MODEL.EQL = CN()
-    # EQL, SEQL, EQLv2, or a baseline: SoftmaxCE, SigmoidCE
+    # EQL, SEQL, EQLv2; EFL, EQFL for dense heads; or a baseline: SoftmaxCE, SigmoidCE, FocalLoss
     cfg.MODEL.EQL.LOSS = "EQLv2"
     # pi: probability that each class of a sigmoid loss starts with, through the bias
     cfg.MODEL.EQL.PRIOR_PROB = 0.001
@@ -35,6 +35,22 @@ def add_eql_config(cfg: CN) -> None:
     cfg.MODEL.EQL.EQLV2.ALPHA = 4.0
     # Train column C as the category-agnostic task and multiply the scores by it at test
     cfg.MODEL.EQL.EQLV2.OBJECTNESS = True
+
+    cfg.MODEL.EQL.EFL = CN()
+    # gamma_b: focusing factor of a class in balance
+    cfg.MODEL.EQL.EFL.GAMMA = 2.0
+    # alpha: weight of the positives, 1 - alpha of the negatives; negative for none
+    cfg.MODEL.EQL.EFL.ALPHA = 0.25
+    # s: how much the focusing factor grows as the ratio falls
+    cfg.MODEL.EQL.EFL.SCALE = 8.0
+    # Factor of the accumulated gradients at each step; 1 forgets nothing
+    cfg.MODEL.EQL.EFL.DECAY = 1.0
+
+    cfg.MODEL.EQL.EQFL = CN()
+    # gamma_b, s (YOLOX recipe: 4) and the factor at each step, as for EFL
+    cfg.MODEL.EQL.EQFL.GAMMA = 2.0
+    cfg.MODEL.EQL.EQFL.SCALE = 8.0
+    cfg.MODEL.EQL.EQFL.DECAY = 1.0
 
     # Own data: (name, annotation file in COCO or LVIS format, image folder), any number of them
     cfg.DATASETS.JSON = ()

@@ -1,16 +1,22 @@
-from .base import ClassificationLoss
+from .base import ClassificationLoss, DenseLoss
 from .build import EQL_LOSS_REGISTRY, build_loss
 from .cross_entropy import SigmoidCE, SoftmaxCE
+from .efl import EFL, EQFL
 from .eql import EQL, SEQL
 from .eqlv2 import EQLv2
+from .focal_loss import FocalLoss
 from .gradient_statistics import GradientStatistics
 
 __all__ = [
+    "EFL",
+    "EQFL",
     "EQL",
     "EQL_LOSS_REGISTRY",
     "SEQL",
     "ClassificationLoss",
+    "DenseLoss",
     "EQLv2",
+    "FocalLoss",
     "GradientStatistics",
     "SigmoidCE",
     "SoftmaxCE",

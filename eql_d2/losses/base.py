@@ -1,5 +1,7 @@
 """The contract between a head and a classification loss."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -68,6 +70,53 @@ class ClassificationLoss(nn.Module):
                 f"{type(self).__name__} got targets of shape {tuple(targets.shape)} for logits of "
                 f"shape {tuple(logits.shape)}: give one label for each row"
             )
+
+
+class DenseLoss(ClassificationLoss):
+    """Contract of a loss for dense heads, which have no background column.
+
+    Besides rows (R, C) with targets (R,), such a loss takes a head's own maps, level by level,
+    without a copy: a list of (N, A * C, H, W), channel a * C + c, with targets (N, sum of H W A),
+    levels one after the other and positions in the order H, W, A, as Detectron2's anchors.
+
+    Attributes:
+        uses_quality: whether ``forward`` needs the argument ``quality``.
+    """
+
+    uses_quality = False
+
+    def __init__(self, num_classes: int, prior_prob: float | None):
+        super().__init__(num_classes, num_logits=num_classes, prior_prob=prior_prob)
+
+    def scores(self, logits: Tensor) -> Tensor:
+        return logits.sigmoid()
+
+    @torch.jit.unused
+    def _planes(self, logits: Tensor | Sequence[Tensor], per_anchor: Tensor | None):
+        """Logits as (P, C, S), and what is given for each anchor as (P, S)."""
+        if isinstance(logits, Tensor):
+            self._check_shapes(logits, per_anchor)
+            return [logits[:, :, None]], [per_anchor[:, None]]
+        planes, values, first = [], [], 0
+        for level in logits:
+            num_images, channels, height, width = level.shape
+            if channels % self.num_classes:
+                raise InputError(
+                    f"{type(self).__name__} got a map of {channels} channels: it must have "
+                    f"{self.num_classes} for each anchor of a position"
+                )
+            num_anchors = channels // self.num_classes
+            size = height * width * num_anchors
+            value = per_anchor[:, first : first + size].view(num_images, -1, num_anchors)
+            planes.append(level.reshape(num_images * num_anchors, self.num_classes, height * width))
+            values.append(value.transpose(1, 2).reshape(num_images * num_anchors, -1))
+            first += size
+        if per_anchor.shape[1] != first:
+            raise InputError(
+                f"{type(self).__name__} got targets of shape {tuple(per_anchor.shape)} for maps "
+                f"with {first} anchors an image"
+            )
+        return planes, values
 
 
 def without_ignored(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,8 @@ class GradientStatistics(nn.Module):
 
     "Positive" are the gradients from samples of the class, "negative" those from samples of all
     other classes and of the background (arXiv 2012.08548, section 4.1). The sums run over the
-    whole training: no decay, no reset, as in the official code.
+    whole training, as in the official code; with a ``decay`` below 1 old steps are forgotten, for
+    trainings in which early positive gradients would keep the ratio up.
 
     The buffers are float64: float32 stops counting increments of one at 1.7e7. They are saved
     with the model. A checkpoint without them (plain Detectron2) loads without complaint.
@@ -20,13 +21,20 @@ class GradientStatistics(nn.Module):
     Args:
         num_classes: number C of foreground classes.
         initial_ratio: ratio of a class that has received no gradient of either kind yet.
+        decay: factor of the sums at each step; 1 (official code) forgets nothing.
+
+    Raises:
+        InputError: the decay is not above 0 and at most 1.
     """
 
     pos_grad: Tensor
     neg_grad: Tensor
 
-    def __init__(self, num_classes: int, initial_ratio: float = 1.0):
+    def __init__(self, num_classes: int, initial_ratio: float = 1.0, decay: float = 1.0):
         super().__init__()
+        if not 0 < decay <= 1:
+            raise InputError(f"decay of the gradient statistics is {decay}: give 0 < decay <= 1")
+        self.decay = decay
         self.num_classes = num_classes
         self.initial_ratio = initial_ratio
         self.register_buffer("pos_grad", torch.zeros(num_classes, dtype=torch.float64))
@@ -53,9 +61,11 @@ class GradientStatistics(nn.Module):
         if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
             dist.all_reduce(step)
         # where() instead of a branch: no device synchronisation.
-        step = torch.where(step.isfinite().all(), step, torch.zeros_like(step))
-        self.pos_grad += step[0]
-        self.neg_grad += step[1]
+        finite = step.isfinite().all()
+        step = torch.where(finite, step, torch.zeros_like(step))
+        decay = 1 - (1 - self.decay) * finite.to(step.dtype)
+        self.pos_grad.mul_(decay).add_(step[0])
+        self.neg_grad.mul_(decay).add_(step[1])
 
     def ratio(self, eps: float = 1e-10) -> Tensor:
         """Positive over negative gradient of each class, float64 (C,)."""
@@ -69,7 +79,10 @@ class GradientStatistics(nn.Module):
         self.neg_grad.zero_()
 
     def extra_repr(self) -> str:
-        return f"num_classes={self.num_classes}, initial_ratio={self.initial_ratio}"
+        return (
+            f"num_classes={self.num_classes}, initial_ratio={self.initial_ratio}, "
+            f"decay={self.decay}"
+        )
 
     def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs) -> None:
         for name, value in self.named_buffers():
