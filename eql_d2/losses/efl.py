@@ -44,14 +44,14 @@ class _EqualizedFocal(DenseLoss):
             quality = self._planes(logits, quality)[1]
         ratio = self.statistics.ratio().clamp(0, 1)
         gamma = self.gamma + self.scale * (1 - ratio)
-        weight = gamma / self.gamma
+        weight = gamma / self.gamma / normalizer
         pos_weight, neg_weight = alpha_weights(alpha)
         loss, pos_grad, neg_grad = class_focal_loss(
             planes, labels, gamma, pos_weight * weight, neg_weight * weight, quality
         )
         if self.training and torch.is_grad_enabled():
-            self.statistics.update(pos_grad / normalizer, neg_grad / normalizer)
-        return loss / normalizer
+            self.statistics.update(pos_grad, neg_grad)
+        return loss
 
     def extra_repr(self) -> str:
         return f"num_classes={self.num_classes}, gamma={self.gamma}, scale={self.scale}"

@@ -88,9 +88,12 @@ class _ClassFocalLoss(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad_loss, grad_pos, grad_neg):
-        # Scaled before it is rounded to half precision: a GradScaler's scale saves small values.
-        gradients = ((g * grad_loss).to(ctx.logits_dtype) for g in ctx.saved_tensors)
-        return None, None, None, *gradients
+        # Mostly 1, and then no copy of the size of the logits is made. Otherwise scaled before it
+        # is rounded to half precision: a GradScaler's scale saves small values.
+        gradients = ctx.saved_tensors
+        if grad_loss != 1:
+            gradients = (g * grad_loss for g in gradients)
+        return None, None, None, *(g.to(ctx.logits_dtype) for g in gradients)
 
 
 def _blocks(shape: torch.Size, device: torch.device) -> Iterator[tuple[slice, slice]]:
@@ -224,12 +227,10 @@ class FocalLoss(DenseLoss):
         normalizer: float | Tensor,
     ) -> Tensor:
         planes, labels = self._planes(logits, targets)
-        one = torch.ones(self.num_classes, device=targets.device)
+        one = torch.ones(self.num_classes, device=targets.device) / normalizer
         pos_weight, neg_weight = alpha_weights(self.alpha)
-        loss = class_focal_loss(
-            planes, labels, self.gamma * one, pos_weight * one, neg_weight * one
-        ).loss
-        return loss / normalizer
+        gamma = torch.full_like(one, self.gamma)
+        return class_focal_loss(planes, labels, gamma, pos_weight * one, neg_weight * one).loss
 
 
 def alpha_weights(alpha: float) -> tuple[float, float]:
