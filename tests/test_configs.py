@@ -76,7 +76,7 @@ def groups(optimizer):
 
 
 def test_there_is_a_twin_of_each_lvis_config():
-    assert not [p for p in YAML if "LVIS" in str(p) and p not in TWINS] and len(TWINS) == 13
+    assert not [p for p in YAML if "LVIS" in str(p) and p not in TWINS] and len(TWINS) == 25
 
 
 @pytest.mark.parametrize("path", [p for p in YAML if p not in TWINS], ids=name_of)

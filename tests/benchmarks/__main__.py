@@ -4,7 +4,7 @@ import platform
 
 import torch
 
-from tests.benchmarks import eqlv2
+from tests.benchmarks import efl, eqlv2
 
 NUM_THREADS = 2
 
@@ -13,3 +13,4 @@ if __name__ == "__main__":
     print(f"{platform.processor() or platform.machine()}, {NUM_THREADS} threads, ", end="")
     print(f"Python {platform.python_version()}, torch {torch.__version__}")
     eqlv2.main()
+    efl.main()
