@@ -6,7 +6,7 @@ from .category_frequency import (
     get_image_frequency,
 )
 from .dataset_mapper import DatasetMapper
-from .datasets import register_json_instances
+from .datasets import register_json_instances, register_open_images
 
 __all__ = [
     "CategoryFrequency",
@@ -16,4 +16,5 @@ __all__ = [
     "get_image_count",
     "get_image_frequency",
     "register_json_instances",
+    "register_open_images",
 ]

@@ -17,6 +17,9 @@ logger = logging.getLogger(__name__)
 _GROUPS = {"r": "rare", "c": "common", "f": "frequent"}
 # A class with a hundred times more negative than positive gradient is one that starves.
 _STARVING = 0.01
+# With nearly all ratios at 1 an equalization loss is its baseline.
+_MOST_BALANCED = 0.9
+_WARMUP_ITERATIONS = 1000
 
 
 def find_statistics(model: nn.Module) -> dict[str, GradientStatistics]:
@@ -39,7 +42,10 @@ class GradientRatioHook(HookBase):
     ``gradient_ratio.npz`` in ``output_dir`` holds the latest values of each category: arrays
     ``iteration`` and, for each loss, ``<path>/ratio``, ``/pos_grad``, ``/neg_grad`` of shape (C,).
 
-    Without state of its own: everything is in the model. Use it on the main process only, before
+    It warns once when, after the first 1000 iterations, more than 90% of the categories have a
+    ratio of 1 or more: then the loss no longer differs from its baseline.
+
+    Without state worth saving: everything is in the model. Use it on the main process only, before
     the writers.
 
     Args:
@@ -54,6 +60,7 @@ class GradientRatioHook(HookBase):
             raise InputError(f"period of GradientRatioHook is {period}: give 1 or more iterations")
         self._period = period
         self._file = os.path.join(output_dir, "gradient_ratio.npz")
+        self._warned = False
         self._members = {
             name: np.flatnonzero(np.asarray(category_groups) == group)
             for group, name in _GROUPS.items()
@@ -70,6 +77,7 @@ class GradientRatioHook(HookBase):
         for path, module in statistics.items():
             ratio = module.ratio().cpu().numpy()
             self._put_scalars("" if len(statistics) == 1 else f"{path}/", ratio)
+            self._warn_if_balanced(path, ratio, iteration)
             record[f"{path}/ratio"] = ratio
             record[f"{path}/pos_grad"] = module.pos_grad.cpu().numpy()
             record[f"{path}/neg_grad"] = module.neg_grad.cpu().numpy()
@@ -89,6 +97,17 @@ class GradientRatioHook(HookBase):
             storage.put_scalar(f"{prefix}gradient_ratio/{name}", float(value), smoothing_hint=False)
         values = "  ".join(f"{name}: {value:.3f}" for name, value in scalars.items())
         logger.info(f"{prefix}gradient ratio  {values}")
+
+    def _warn_if_balanced(self, path: str, ratio: np.ndarray, iteration: int) -> None:
+        balanced = (ratio >= 1).mean()
+        if self._warned or iteration < _WARMUP_ITERATIONS or balanced <= _MOST_BALANCED:
+            return
+        self._warned = True
+        logger.warning(
+            f"{path}: {balanced:.0%} of the categories have a gradient ratio of 1 or more, so the "
+            "loss is nearly its baseline. If the tail is poor all the same, early positive "
+            "gradients may hold the ratio up: try a decay below 1, for example 0.999"
+        )
 
     def _write(self, record: dict[str, np.ndarray]) -> None:
         # Replaced in one step, so that a reader or a crash never meets half a file.

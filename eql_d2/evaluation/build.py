@@ -8,13 +8,15 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 
 from ..data import frequency_groups, get_image_count
+from ..data.datasets.open_images_classes import read_category_counts
 from ..exceptions import InputError
 from .coco_evaluation import COCOEvaluator
 from .lvis_evaluation import LVISEvaluator
+from .open_images_evaluation import OpenImagesEvaluator
 
 logger = logging.getLogger(__name__)
 
-_EVALUATORS = {"coco": COCOEvaluator, "lvis": LVISEvaluator}
+_EVALUATORS = {"coco": COCOEvaluator, "lvis": LVISEvaluator, "open_images": OpenImagesEvaluator}
 
 
 def build_evaluator(
@@ -25,16 +27,16 @@ def build_evaluator(
     frequency_thresholds: tuple[int, int] = (10, 100),
     **kwargs,
 ) -> DatasetEvaluator:
-    """The evaluator for the `evaluator_type` in the data set's metadata, "lvis" or "coco".
+    """The evaluator for `evaluator_type` in the metadata: "lvis", "coco" or "open_images".
 
     Args:
         dataset_name: a registered data set.
         output_dir: for results; give each data set its own, since the names of files are alike.
         training_datasets: registered data sets whose images make the groups rare, common and
             frequent. Without them, or where they cannot be counted, the groups are those of the
-            annotation file, if it has any.
+            annotation file, if it has any. For "open_images" their instances make five groups.
         frequency_thresholds: most training images of a rare and of a common category.
-        **kwargs: further arguments of :class:`LVISEvaluator` or :class:`COCOEvaluator`.
+        **kwargs: further arguments of the evaluator.
 
     Raises:
         InputError: there is no evaluator for the data set.
@@ -45,15 +47,16 @@ def build_evaluator(
             f"evaluator_type of data set {dataset_name!r} is {evaluator_type!r}: "
             f"there are evaluators for {' and '.join(map(repr, _EVALUATORS))}"
         )
-    image_count = _training_image_count(training_datasets, evaluator_type)
-    if image_count is not None:
+    names = [training_datasets] if isinstance(training_datasets, str) else list(training_datasets)
+    if evaluator_type == "open_images":
+        kwargs |= _open_images_counts(names)
+    elif (image_count := _training_image_count(names, evaluator_type)) is not None:
         kwargs["image_count"] = image_count
         kwargs["category_groups"] = frequency_groups(image_count, frequency_thresholds)
     return _EVALUATORS[evaluator_type](dataset_name, output_dir=output_dir, **kwargs)
 
 
-def _training_image_count(names: str | Sequence[str], evaluator_type: str) -> np.ndarray | None:
-    names = [names] if isinstance(names, str) else list(names)
+def _training_image_count(names: Sequence[str], evaluator_type: str) -> np.ndarray | None:
     if not names:
         return None
     counted = all(MetadataCatalog.get(name).get("class_image_count") for name in names)
@@ -64,3 +67,17 @@ def _training_image_count(names: str | Sequence[str], evaluator_type: str) -> np
     except (InputError, FileNotFoundError) as error:
         logger.warning(f"The training data cannot be counted for frequency groups: {error}")
         return None
+
+
+def _open_images_counts(names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Training images and instances of each class; loading 14 million boxes would take minutes."""
+    try:
+        files = [MetadataCatalog.get(name).get("json_file", "") for name in names]
+        counts = [read_category_counts(json_file) for json_file in files]
+    except InputError as error:
+        logger.warning(f"The training data give no frequency groups: {error}")
+        return {}
+    if not counts:
+        return {}
+    image_counts, instance_counts = zip(*counts)
+    return {"image_count": sum(image_counts), "instance_count": sum(instance_counts)}

@@ -1,5 +1,6 @@
 """60 steps without a stop against 30 steps, a checkpoint, and 30 more in a new process."""
 
+import pytest
 import torch
 import torch.multiprocessing as mp
 from detectron2.data import DatasetCatalog
@@ -7,6 +8,7 @@ from detectron2.utils.env import seed_all_rng
 
 from eql_d2.data import DatasetMapper, register_json_instances
 from eql_d2.engine import Trainer
+from tests.engine.test_trainer import as_retinanet
 
 
 class SameBatchesTrainer(Trainer):
@@ -45,7 +47,12 @@ def run(cfg, stop, result_file):
     return torch.load(result_file)
 
 
-def test_resume_equals_the_uninterrupted_run_to_the_last_bit(tiny_cfg, tmp_path):
+@pytest.mark.parametrize("architecture", ["two-stage", "one-stage"])
+def test_resume_equals_the_uninterrupted_run_to_the_last_bit(tiny_cfg, tmp_path, architecture):
+    statistics = "roi_heads.box_predictor.loss_cls.statistics.pos_grad"
+    if architecture == "one-stage":
+        as_retinanet(tiny_cfg)
+        statistics = "loss_cls.statistics.pos_grad"
     tiny_cfg.SOLVER.MAX_ITER = 60
     tiny_cfg.SOLVER.STEPS = (20, 45)
     tiny_cfg.INPUT.RANDOM_FLIP = "none"
@@ -60,5 +67,4 @@ def test_resume_equals_the_uninterrupted_run_to_the_last_bit(tiny_cfg, tmp_path)
     assert second["state"].keys() == expected["state"].keys()
     for name, value in expected["state"].items():
         assert torch.equal(second["state"][name], value), name
-    statistics = "roi_heads.box_predictor.loss_cls.statistics.pos_grad"
     assert expected["state"][statistics].sum() > first["state"][statistics].sum() > 0

@@ -11,7 +11,7 @@ from detectron2.modeling import build_model
 from detectron2.utils.env import seed_all_rng
 from detectron2.utils.events import EventStorage
 
-from eql_d2 import EQLv2, InputError
+from eql_d2 import EFL, EQLv2, InputError
 from eql_d2.checkpoint import EQLCheckpointer
 from eql_d2.engine import GradientRatioHook, Trainer
 from eql_d2.engine.hooks import find_statistics
@@ -177,6 +177,37 @@ def test_hook_groups_and_caps_the_ratios(tmp_path):
     expected |= {"starving": 0.25, "balanced": 0.25}
     assert latest == pytest.approx({f"gradient_ratio/{k}": v for k, v in expected.items()})
     assert sorted(p.name for p in tmp_path.iterdir()) == ["gradient_ratio.npz"]
+
+
+def test_t11_a_ratio_stuck_at_one_is_warned_of_once(tmp_path, warnings):
+    model = torch.nn.ModuleDict({"loss": EFL(4)})
+    hook = GradientRatioHook(10, str(tmp_path), "rrcf")
+    hook.trainer = type("T", (), {"model": model, "iter": 9, "max_iter": 10**6})()
+    model["loss"].statistics.update(torch.full((4,), 3.0), torch.ones(4))
+    with EventStorage():
+        hook.after_step()
+        assert not warnings
+        hook.trainer.iter = 1999
+        hook.after_step()
+        hook.after_step()
+    assert len(warnings) == 1 and "loss: 100% of the categories" in warnings[0]
+
+
+def as_retinanet(cfg):
+    cfg.MODEL.META_ARCHITECTURE = "EQLRetinaNet"
+    cfg.MODEL.BACKBONE.NAME = "build_retinanet_resnet_fpn_backbone"
+    cfg.MODEL.RESNETS.OUT_FEATURES = cfg.MODEL.FPN.IN_FEATURES = ["res3", "res4", "res5"]
+    cfg.MODEL.RETINANET.NUM_CLASSES = 5
+    cfg.MODEL.RETINANET.NUM_CONVS = 1
+    cfg.MODEL.MASK_ON = False
+    cfg.MODEL.EQL.LOSS = "EFL"
+
+
+def test_retinanet_trains_and_evaluates(registered_cfg):
+    as_retinanet(registered_cfg)
+    trainer = trained(registered_cfg)
+    assert statistics_of(trainer.model).neg_grad.min() > 0
+    assert "APr" in trainer._last_eval_results["bbox"]
 
 
 def test_precise_bn_of_the_real_trainer_does_not_count(registered_cfg):

@@ -4,7 +4,8 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from eql_d2 import EQLv2
+from eql_d2 import EFL, EQLv2
+from eql_d2.modeling.retinanet import mean_over_ranks
 
 NUM_CLASSES = 8
 
@@ -47,6 +48,30 @@ def test_two_processes_with_half_the_batch_equal_one_with_the_whole(tmp_path):
     for state in statistics_of([20, 20], tmp_path):
         for name, value in joined().items():
             torch.testing.assert_close(state[name], value, rtol=1e-6, atol=0)
+
+
+def train_efl(rank, result_file, port_file):
+    """Each rank has half of the images; the normaliser is the mean of positives over ranks."""
+    dist.init_process_group("gloo", init_method=f"file://{port_file}", rank=rank, world_size=2)
+    loss = EFL(NUM_CLASSES)
+    for logits, targets in steps():
+        rows = slice(20 * rank, 20 * rank + 20)
+        normalizer = mean_over_ranks((targets[rows] < NUM_CLASSES).sum())
+        loss(logits[rows, :-1], targets[rows], normalizer=normalizer)
+    torch.save(loss.state_dict(), f"{result_file}{rank}")
+    dist.destroy_process_group()
+
+
+def test_efl_of_two_processes_has_the_ratios_of_one(tmp_path):
+    """The mean normaliser of the official code makes the sums of two processes twice as large."""
+    mp.spawn(train_efl, (f"{tmp_path}/result", tmp_path / "store"), nprocs=2)
+    loss = EFL(NUM_CLASSES)
+    for logits, targets in steps():
+        loss(logits[:, :-1], targets, normalizer=(targets < NUM_CLASSES).sum())
+    for rank in range(2):
+        state = torch.load(f"{tmp_path}/result{rank}")
+        for name, value in loss.state_dict().items():
+            torch.testing.assert_close(state[name], 2 * value, rtol=1e-6, atol=0)
 
 
 def test_t3_a_process_without_rois_does_not_hang_the_other(tmp_path):

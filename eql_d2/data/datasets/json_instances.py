@@ -1,5 +1,6 @@
 """The user's own data: one COCO- or LVIS-format JSON file and a folder of images."""
 
+import functools
 import json
 import os
 from collections import defaultdict
@@ -15,7 +16,9 @@ from ..category_frequency import count_categories
 _BOX_TOLERANCE = 1.0
 
 
-def register_json_instances(name: str, json_file: str, image_root: str) -> None:
+def register_json_instances(
+    name: str, json_file: str, image_root: str, *, evaluator_type: str | None = None
+) -> None:
     """Register a data set in COCO or LVIS format, after checking all of it.
 
     Category ids may be any integers: classes are ordered by them. Images are found under
@@ -27,6 +30,7 @@ def register_json_instances(name: str, json_file: str, image_root: str) -> None:
         name: name for ``DATASETS.TRAIN`` and ``DATASETS.TEST``.
         json_file: path of the annotations.
         image_root: folder of the images.
+        evaluator_type: chooses another evaluator than that of the file's format.
 
     Raises:
         InputError: the name is taken; the file is missing, damaged or inconsistent; a box is
@@ -45,19 +49,38 @@ def register_json_instances(name: str, json_file: str, image_root: str) -> None:
         for image in data["images"]
     )
     DatasetCatalog.register(
-        name, lambda: _to_records(name, _read_json(name, json_file), image_root)
+        name, functools.partial(load_json_instances, name, json_file, image_root)
     )
     MetadataCatalog.get(name).set(
         json_file=json_file,
         image_root=image_root,
-        evaluator_type="lvis" if federated else "coco",
-        thing_classes=[str(category.get("name", category["id"])) for category in categories],
-        thing_dataset_id_to_contiguous_id={c["id"]: i for i, c in enumerate(categories)},
+        evaluator_type=evaluator_type or ("lvis" if federated else "coco"),
         class_image_count=[
             {"id": category["id"], "image_count": int(count)}
             for category, count in zip(categories, counts.image_count)
         ],
+        **_class_metadata(categories),
     )
+
+
+def load_json_instances(name: str, json_file: str, image_root: str) -> list[dict]:
+    """Read into Detectron2's standard format, and give `name` the metadata of the classes.
+
+    Raises:
+        InputError: as for :func:`register_json_instances`, but the image files are not looked for.
+    """
+    data = _read_json(name, json_file)
+    categories = sorted(data["categories"], key=lambda category: category["id"])
+    MetadataCatalog.get(name).set(**_class_metadata(categories))
+    return _to_records(name, data, image_root)
+
+
+def _class_metadata(categories: list[dict]) -> dict:
+    """Metadata of categories that are sorted by their ids."""
+    return {
+        "thing_classes": [str(category.get("name", category["id"])) for category in categories],
+        "thing_dataset_id_to_contiguous_id": {c["id"]: i for i, c in enumerate(categories)},
+    }
 
 
 def _read_json(name: str, json_file: str) -> dict:

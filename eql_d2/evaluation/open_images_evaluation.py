@@ -1,0 +1,225 @@
+"""Evaluation of the Open Images Challenge 2019 with five groups by frequency."""
+
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+
+import detectron2.utils.comm as comm
+from detectron2.data import MetadataCatalog
+from detectron2.evaluation import DatasetEvaluator
+from detectron2.utils.logger import create_small_table
+
+from ..exceptions import InputError
+from .frequency_groups import image_count_by_id, write_category_table
+from .lvis_predictions import PredictionWriter, RankPredictions
+from .open_images_detections import read_detections
+from .open_images_ground_truth import check_hierarchy, read_open_images
+from .open_images_groups import NUM_GROUPS, groups_by_instances, mean_known
+from .open_images_matching import average_precision_by_class
+from .prediction_files import join_parts
+
+logger = logging.getLogger(__name__)
+
+
+class OpenImagesEvaluator(DatasetEvaluator):
+    """AP of boxes at IoU 0.5 by the rules of the Open Images Challenge 2019.
+
+    The rules (https://storage.googleapis.com/openimages/web/evaluation.html) and what is done:
+
+    - In each image only the classes verified to be present or absent are evaluated, and those
+      that have a box; other detections are dropped. Without labels in the file all classes are.
+    - Group-of boxes and the matching: see :func:`average_precision_by_class`.
+    - A class above others in the hierarchy has their objects too: boxes and positive labels are
+      expanded to all ancestors, negative labels to all descendants (`expand_ground_truth`).
+    - Detections are taken as they are: the challenge's program expects that the model detects the
+      ancestors too, as one trained on expanded boxes does. `expand_detections` gives each
+      detection to all ancestors instead, with the same score.
+
+    The mean is over the classes with ground truth, by the area under the whole curve (PASCAL
+    VOC since 2010), without a limit of detections per image other than the model's.
+
+    The groups AP50_1 (rarest) to AP50_5 (most frequent) are five equal parts of the classes in the
+    order of their training instances, as in EQL v2, https://arxiv.org/abs/2012.08548: 100 classes
+    each of 500. A group's number is the mean over its classes with ground truth, nan without any.
+
+    Detections go to files in `output_dir` as they come. **All ranks must see the same
+    `output_dir`**, or, if it is None, the same temporary folder. It leaves there
+    ``open_images_bbox_results.json`` (detections in COCO's result format, not expanded) and
+    ``per_category_bbox.json`` (group and AP at IoU 0.5 of each category). Files of an earlier
+    evaluation are replaced.
+    """
+
+    def __init__(
+        self,
+        dataset_name: str,
+        distributed: bool = True,
+        output_dir: str | None = None,
+        *,
+        instance_count: Sequence[int] | None = None,
+        image_count: Sequence[int] | None = None,
+        expand_ground_truth: bool | None = None,
+        expand_detections: bool = False,
+    ) -> None:
+        """Read the ground truth in the main process.
+
+        Args:
+            dataset_name: a registered data set with the metadata `json_file`.
+            distributed: evaluate the detections of all ranks in the main process; otherwise each
+                process evaluates its own.
+            output_dir: None keeps no files.
+            instance_count: training instances of each contiguous class, which make the groups.
+                None takes `instance_count` of the categories of the evaluated file, and without
+                them there are no groups.
+            image_count: training images of each contiguous class, for the table of categories.
+            expand_ground_truth: None expands if the file has a hierarchy.
+            expand_detections: also count a detection for all ancestors of its class.
+
+        Raises:
+            InputError: the ground truth cannot be read or has no hierarchy where one is needed,
+                or there is not one count for each class.
+        """
+        self._metadata = MetadataCatalog.get(dataset_name)
+        if "json_file" not in self._metadata.as_dict():
+            raise InputError(f"data set {dataset_name!r} has no json_file: is it registered?")
+        self._distributed = distributed
+        self._output_dir = output_dir
+        if comm.is_main_process() or not distributed:
+            self._truth = read_open_images(self._metadata.json_file, expand_ground_truth)
+            is_subclass = self._truth.is_subclass
+            check_hierarchy(self._truth.json_file, is_subclass, expand_detections)
+            self._expansion = is_subclass if expand_detections else None
+            category_ids = [category["id"] for category in self._truth.categories]
+            dataset_ids = self._dataset_ids() or dict(enumerate(category_ids))
+            self._groups = groups_by_instances(self._truth, instance_count, dataset_ids)
+            self._image_count = image_count_by_id(
+                self._truth.categories, self._metadata, image_count, dataset_ids
+            )
+        self._writer: PredictionWriter | None = None
+        self._scratch: tempfile.TemporaryDirectory | None = None
+
+    def reset(self) -> None:
+        """Start afresh; what has been written but not evaluated is removed."""
+        if self._writer is not None:
+            self._writer.discard()
+        self._directory = self._output_dir
+        if self._output_dir is None:
+            self._remove_scratch()
+            self._scratch = tempfile.TemporaryDirectory(prefix="open_images_evaluation_")
+            self._directory = self._scratch.name
+        os.makedirs(self._directory, exist_ok=True)
+        self._writer = PredictionWriter(
+            self._directory,
+            comm.get_rank(),
+            tasks=("bbox",),
+            max_dets=sys.maxsize,
+            fixed_ap=False,
+            dataset_ids=self._dataset_ids(),
+        )
+
+    def process(self, inputs: Sequence[dict], outputs: Sequence[dict]) -> None:
+        """Write the detections of some images to this rank's file.
+
+        Args:
+            inputs: what the model was given: dicts with "image_id".
+            outputs: what it returned: dicts with "instances", an `Instances` with `pred_boxes`,
+                `scores` and `pred_classes`, on any device.
+
+        Raises:
+            InputError: there are no "instances", or a class that the data set does not have.
+        """
+        for image, output in zip(inputs, outputs, strict=True):
+            if "instances" not in output:
+                raise InputError(
+                    f"the model returns {sorted(output)} and no 'instances': OpenImagesEvaluator "
+                    "is for detection"
+                )
+            self._writer.write(output["instances"], image["image_id"])
+
+    def evaluate(self) -> dict[str, dict[str, float]]:
+        """Join the files of all ranks and evaluate them in the main process.
+
+        Returns:
+            ``{"bbox": {"AP50": percent, "AP50_1": percent, ..., "AP50_5": percent}}``; empty on
+            the other ranks, without ground truth annotations, and if no image was processed.
+
+        Raises:
+            InputError: the ranks do not share `output_dir`, or there are predictions for an
+                image that the ground truth does not have.
+        """
+        if self._writer is None:
+            raise RuntimeError("call reset() and process() before each evaluate()")
+        own = self._writer.close()
+        self._writer = None
+        ranks = comm.gather(own, dst=0) if self._distributed else [own]
+        try:
+            results_file = self._join(ranks) if ranks else None
+        finally:
+            if self._distributed:
+                comm.synchronize()  # before this, no rank removes or overwrites its files
+        results = {"bbox": self._evaluate(results_file)} if results_file else {}
+        self._remove_scratch()
+        return results
+
+    def _join(self, ranks: Sequence[RankPredictions]) -> str | None:
+        """Write the results file and return its path; None if there is nothing to evaluate."""
+        image_ids = {image_id for rank in ranks for image_id in rank.image_ids}
+        unknown = image_ids - self._truth.image_index.keys()
+        if unknown:
+            raise InputError(
+                f"image_id {min(unknown)} of the predictions is not in {self._truth.json_file}: "
+                "evaluate on the data set that was loaded"
+            )
+        path = os.path.join(self._directory, "open_images_bbox_results.json")
+        parts = [part for rank in ranks for part in rank.parts.values()]
+        join_parts(parts, path)
+        for part in parts:
+            os.remove(part.path)
+        num_not_finite = sum(rank.num_not_finite for rank in ranks)
+        if num_not_finite:
+            logger.warning(f"Dropped {num_not_finite} detections without finite score and box")
+        if not image_ids or not self._truth.instance_count:
+            reason = "has no annotations" if image_ids else "is there, but no image was processed"
+            logger.warning(f"{self._truth.json_file} {reason}: nothing to evaluate")
+            return None
+        if len(image_ids) < len(self._truth.image_index):
+            logger.warning(
+                f"Only {len(image_ids)} of the {len(self._truth.image_index)} images in "
+                f"{self._truth.json_file} were processed; the others count as images without "
+                "detections"
+            )
+        return path
+
+    def _evaluate(self, results_file: str) -> dict[str, float]:
+        truth = self._truth
+        boxes, scores = read_detections(results_file, truth, self._expansion)
+        ap = 100 * average_precision_by_class(
+            boxes, scores, truth.boxes, truth.is_group_of, len(truth.categories)
+        )
+        results = {"AP50": mean_known(ap)}
+        groups = [None] * len(ap)
+        if self._groups is not None:
+            for group in range(1, NUM_GROUPS + 1):
+                results[f"AP50_{group}"] = mean_known(ap[self._groups == group])
+            groups = [str(group) for group in self._groups]
+        logger.info(f"Open Images box AP at IoU 0.5:\n{create_small_table(results)}")
+        write_category_table(
+            os.path.join(self._directory, "per_category_bbox.json"),
+            truth.categories,
+            groups,
+            ap.tolist(),
+            image_count=self._image_count,
+            instance_count=truth.instance_count,
+        )
+        return results
+
+    def _dataset_ids(self) -> dict[int, int] | None:
+        """Category id of each contiguous class; known once the data set has been loaded."""
+        contiguous_ids = self._metadata.get("thing_dataset_id_to_contiguous_id", {})
+        return {index: category_id for category_id, index in contiguous_ids.items()} or None
+
+    def _remove_scratch(self) -> None:
+        if self._scratch is not None:
+            self._scratch.cleanup()
+            self._scratch = None
