@@ -1,5 +1,6 @@
 # `make demo` and `make test` first make .venv, with pinned versions, if it is missing.
 PYTHON ?= python3
+TASK ?= twostage
 ITERS ?=
 SEED ?=
 
@@ -12,7 +13,7 @@ REQUIREMENTS := requirements.txt
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.ready
-	$(BIN)/python -m eql_d2.demo $(if $(ITERS),--iters $(ITERS)) $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m eql_d2.demo --task $(TASK) $(if $(ITERS),--iters $(ITERS)) $(if $(SEED),--seed $(SEED))
 
 test: lint
 	$(BIN)/python -m pytest

@@ -4,7 +4,7 @@ from detectron2.config import CfgNode as CN
 
 
 def add_eql_config(cfg: CN) -> None:
-    """Add the keys ``MODEL.EQL.*`` and ``DATASETS.JSON`` to a config of Detectron2."""
+    """Add the keys of this project to a config of Detectron2."""
     cfg.MODEL.EQL = CN()
     # EQL, SEQL, EQLv2; EFL, EQFL for dense heads; or a baseline: SoftmaxCE, SigmoidCE, FocalLoss
     cfg.MODEL.EQL.LOSS = "EQLv2"
@@ -51,6 +51,10 @@ def add_eql_config(cfg: CN) -> None:
     cfg.MODEL.EQL.EQFL.GAMMA = 2.0
     cfg.MODEL.EQL.EQFL.SCALE = 8.0
     cfg.MODEL.EQL.EQFL.DECAY = 1.0
+
+    # Largest norm of all gradients of the model together; 0 does not clip. (Detectron2's other
+    # keys clip each parameter by itself.)
+    cfg.SOLVER.CLIP_GRADIENTS.FULL_MODEL_NORM = 0.0
 
     # Own data: (name, annotation file in COCO or LVIS format, image folder), any number of them
     cfg.DATASETS.JSON = ()

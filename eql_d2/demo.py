@@ -1,6 +1,6 @@
 """The demo: one detector trained twice on a long-tailed data set, without and with equalization.
 
-    python -m eql_d2.demo [--iters N] [--seed S]
+    python -m eql_d2.demo [--task twostage|onestage] [--iters N] [--seed S]
 
 Generates the data, trains both side by side from the same seed, one thread each, through
 ``train_net.py``, then prints and draws the difference. ``make demo`` does the same.
@@ -24,7 +24,11 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 ROOT = Path(__file__).resolve().parents[1]
-RUNS = {"softmax": "softmax cross entropy", "eqlv2": "EQL v2"}
+# Baseline and equalized training of each task: stem of the config, and name in the table
+TASKS = {
+    "twostage": {"softmax": "softmax cross entropy", "eqlv2": "EQL v2"},
+    "onestage": {"focal": "focal loss", "efl": "EFL"},
+}
 METRICS = {"AP": "all", "APr": "rare", "APc": "common", "APf": "frequent"}
 POLL_SECONDS = 10
 
@@ -76,13 +80,13 @@ def watch(processes: dict[str, subprocess.Popen], outputs: dict[str, Path], iter
             sys.exit("\n".join([*log[-15:], f"training {run} failed: {outputs[run] / 'log'}"]))
 
 
-def result_table(outputs: dict[str, Path]) -> str:
+def result_table(runs: dict[str, str], outputs: dict[str, Path]) -> str:
     """Table of box AP by frequency group, and the difference."""
     values = []
     for output in outputs.values():
         results = next(line for line in reversed(read_metrics(output)) if "bbox/AP" in line)
         values.append([results[f"bbox/{metric}"] for metric in METRICS])
-    rows = [[RUNS[run], *(f"{value:.1f}" for value in row)] for run, row in zip(outputs, values)]
+    rows = [[runs[run], *(f"{value:.1f}" for value in row)] for run, row in zip(outputs, values)]
     rows.append(["difference", *(f"{b - a:+.1f}" for a, b in zip(*values))])
     return tabulate(
         rows,
@@ -93,7 +97,7 @@ def result_table(outputs: dict[str, Path]) -> str:
     )
 
 
-def draw(outputs: dict[str, Path], path: Path) -> None:
+def draw(runs: dict[str, str], outputs: dict[str, Path], path: Path) -> None:
     """Draw AP by frequency group, and AP of each category against its training images."""
     figure, (bars, points) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     for i, (run, output) in enumerate(outputs.items()):
@@ -104,14 +108,14 @@ def draw(outputs: dict[str, Path], path: Path) -> None:
         groups = np.array([category["group"] for category in categories])
         means = [np.nanmean(ap), *(np.nanmean(ap[groups == group]) for group in "rcf")]
         x = np.arange(4) + 0.4 * i - 0.2
-        bars.bar_label(bars.bar(x, means, 0.4, label=RUNS[run]), fmt="%.1f", fontsize=8)
+        bars.bar_label(bars.bar(x, means, 0.4, label=runs[run]), fmt="%.1f", fontsize=8)
         points.plot(image_count, ap, ".", color=f"C{i}", alpha=0.35)
         window = np.ones(15) / 15
         points.plot(
             np.exp(np.convolve(np.log(image_count), window, "valid")),
             np.convolve(ap, window, "valid"),
             color=f"C{i}",
-            label=f"{RUNS[run]}, mean of 15 categories",
+            label=f"{runs[run]}, mean of 15 categories",
         )
     bars.set(ylabel="box AP", xticks=np.arange(4), title="by frequency group")
     bars.set_xticklabels(["all", "rare\n(≤ 10 images)", "common\n(≤ 100)", "frequent"])
@@ -124,15 +128,17 @@ def draw(outputs: dict[str, Path], path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--task", choices=TASKS, default="twostage", help="kind of detector")
     parser.add_argument("--iters", type=int, default=1600, help="training steps")
     parser.add_argument("--seed", type=int, default=1, help="seed of both trainings")
     args = parser.parse_args()
     if args.iters < 20:
         parser.error(f"--iters is {args.iters}: give 20 or more")
 
-    data, output = ROOT / "datasets/glyphs", ROOT / "output/demo"
+    data, output = ROOT / "datasets/glyphs", ROOT / "output/demo" / args.task
     generate_glyphs(data)
-    outputs = {run: output / run for run in RUNS}
+    runs = TASKS[args.task]
+    outputs = {run: output / run for run in runs}
     print(f"training both for {args.iters} steps, seed {args.seed}; logs in {output}", flush=True)
     processes = {
         run: start_training(run, args.iters, args.seed, data, path) for run, path in outputs.items()
@@ -142,8 +148,8 @@ def main() -> None:
     finally:
         for process in processes.values():
             process.terminate()
-    draw(outputs, output / "demo.png")
-    print(f"\n{result_table(outputs)}\n\nfigure: {output / 'demo.png'}")
+    draw(runs, outputs, output / "demo.png")
+    print(f"\n{result_table(runs, outputs)}\n\nfigure: {output / 'demo.png'}")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,9 @@ import pytest
 from eql_d2 import demo
 
 
+RUNS = demo.TASKS["onestage"]
+
+
 def fake_run(folder, ap):
     """What a training leaves behind, as far as the demo reads it."""
     evaluation = folder / "inference/glyphs_val"
@@ -23,13 +26,13 @@ def fake_run(folder, ap):
 
 
 def test_table_and_figure_show_the_difference(tmp_path):
-    outputs = {run: fake_run(tmp_path / run, 10.0 + 5 * i) for i, run in enumerate(demo.RUNS)}
-    rows = demo.result_table(outputs).splitlines()[2:]
+    outputs = {run: fake_run(tmp_path / run, 10.0 + 5 * i) for i, run in enumerate(RUNS)}
+    rows = demo.result_table(RUNS, outputs).splitlines()[2:]
     cells = [[cell.strip() for cell in row.split("|")[2:6]] for row in rows]
     assert cells[0] == ["10.0", "11.0", "12.0", "13.0"]
     assert cells[1] == ["15.0", "16.0", "17.0", "18.0"]
     assert cells[2] == ["+5.0"] * 4
-    demo.draw(outputs, tmp_path / "figure.png")
+    demo.draw(RUNS, outputs, tmp_path / "figure.png")
     assert (tmp_path / "figure.png").stat().st_size > 10_000
 
 

@@ -7,6 +7,7 @@ import os
 import weakref
 from collections.abc import Iterable, Iterator
 
+import torch
 from detectron2.config import CfgNode
 from detectron2.data import (
     MetadataCatalog,
@@ -24,6 +25,7 @@ from ..data import DatasetMapper, frequency_groups, get_image_count
 from ..evaluation import build_evaluator
 from ..exceptions import InputError
 from ..losses import ClassificationLoss
+from ..solver import build_optimizer
 from .hooks import GradientRatioHook, find_statistics
 
 logger = logging.getLogger(__name__)
@@ -46,6 +48,10 @@ class Trainer(DefaultTrainer):
         model = super().build_model(cfg)
         check_num_classes(model, [*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST])
         return model
+
+    @classmethod
+    def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
+        return build_optimizer(cfg, model)
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode) -> Iterable:

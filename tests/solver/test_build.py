@@ -1,0 +1,35 @@
+import pytest
+import torch
+from torch import nn
+
+from eql_d2 import InputError
+from eql_d2.solver import ClippedSGD, build_optimizer
+
+
+def test_all_gradients_are_scaled_by_one_factor():
+    a, b = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
+    optimizer = ClippedSGD([a, b], max_norm=1.0, lr=1.0)
+    a.grad, b.grad = torch.tensor([3.0]), torch.tensor([4.0])
+    optimizer.step()
+    assert (a.item(), b.item()) == pytest.approx((-0.6, -0.8), rel=1e-4)
+    a.grad, b.grad = torch.tensor([0.3]), torch.tensor([0.4])
+    optimizer.step()
+    assert (a.item(), b.item()) == pytest.approx((-0.9, -1.2), rel=1e-4)
+
+
+def test_only_a_norm_makes_it_clip(tiny_cfg):
+    model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    tiny_cfg.SOLVER.WEIGHT_DECAY_NORM = 0.5
+    plain = build_optimizer(tiny_cfg, model)
+    tiny_cfg.SOLVER.CLIP_GRADIENTS.FULL_MODEL_NORM = 35.0
+    clipped = build_optimizer(tiny_cfg, model)
+    assert type(plain) is torch.optim.SGD and clipped.max_norm == 35
+    for ours, theirs in zip(clipped.param_groups, plain.param_groups):
+        assert ours["params"] == theirs["params"]
+        for key in ("lr", "weight_decay", "momentum", "nesterov"):
+            assert ours[key] == theirs[key]
+
+
+def test_a_norm_must_be_positive():
+    with pytest.raises(InputError, match="max_norm of ClippedSGD is -1"):
+        ClippedSGD([nn.Parameter(torch.zeros(1))], max_norm=-1.0, lr=0.1)
