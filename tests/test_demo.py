@@ -4,7 +4,6 @@ import pytest
 
 from eql_d2 import demo
 
-
 RUNS = demo.TASKS["onestage"]
 
 

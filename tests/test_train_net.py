@@ -165,7 +165,9 @@ def test_bad_options_end_with_one_line(config, data):
         return refused(config, data, names=(f"{name}_train", f"{name}_val"), opts=opts)
 
     assert "MODEL.EQL.LOSS is 'Focal'" in message("a", "MODEL.EQL.LOSS", "Focal")
-    assert "set MODEL.ROI_HEADS.NUM_CLASSES 5" in message("b", "MODEL.ROI_HEADS.NUM_CLASSES", "80")
+    assert "has 5: set MODEL.ROI_HEADS.NUM_CLASSES" in message(
+        "b", "MODEL.ROI_HEADS.NUM_CLASSES", "80"
+    )
     assert "gamma of EQLv2 is -1" in message("c", "MODEL.EQL.EQLV2.GAMMA", "-1.0")
     assert "'nowhere.pth' does not exist" in message("d", "MODEL.WEIGHTS", "nowhere.pth")
 

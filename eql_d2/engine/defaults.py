@@ -121,8 +121,9 @@ def check_num_classes(model: nn.Module, dataset_names: Iterable[str]) -> None:
             if isinstance(module, ClassificationLoss) and module.num_classes != num_classes:
                 raise InputError(
                     f"the model has {module.num_classes} classes but data set {name!r} has "
-                    f"{num_classes}: set MODEL.ROI_HEADS.NUM_CLASSES {num_classes} "
-                    f"(LazyConfig: model.roi_heads.num_classes={num_classes})"
+                    f"{num_classes}: set MODEL.ROI_HEADS.NUM_CLASSES (one-stage: "
+                    f"MODEL.RETINANET.NUM_CLASSES) {num_classes}; LazyConfig: "
+                    f"model.roi_heads.num_classes (model.num_classes)"
                 )
 
 
