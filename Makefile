@@ -23,7 +23,7 @@ lint: $(VENV)/.ready
 	$(BIN)/ruff format --check .
 
 bench: $(VENV)/.ready
-	$(BIN)/python -m tests.benchmarks
+	$(BIN)/python -W ignore -m tests.benchmarks
 
 clean:
 	rm -rf $(VENV) output datasets/glyphs build *.egg-info .pytest_cache .ruff_cache

@@ -1,14 +1,9 @@
 """LVIS evaluation with Detectron2's interface, in bounded memory and by a fast engine."""
 
-import copy
 import logging
 import os
-import tempfile
 from collections.abc import Sequence
 
-import detectron2.utils.comm as comm
-from detectron2.data import MetadataCatalog
-from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils.logger import create_small_table
 
 from ..exceptions import InputError
@@ -20,9 +15,10 @@ from .frequency_groups import (
     mean_precision,
     write_category_table,
 )
+from .instance_evaluator import InstanceEvaluator
 from .lvis_engines import Curves, choose_engine, curves_without_detections
 from .lvis_ground_truth import clean_file, read_ground_truth
-from .lvis_predictions import FIXED_AP, TASKS, PredictionWriter, RankPredictions
+from .lvis_predictions import FIXED_AP, TASKS, RankPredictions
 from .prediction_files import is_empty, join_parts, join_top_per_category
 
 logger = logging.getLogger(__name__)
@@ -30,7 +26,7 @@ logger = logging.getLogger(__name__)
 _FIXED_AP_LIMIT = 10_000  # detections per category, Dave et al. 2021
 
 
-class LVISEvaluator(DatasetEvaluator):
+class LVISEvaluator(InstanceEvaluator):
     """LVIS AP and AR of boxes and masks, by lvis-api's rules for federated data sets.
 
     The same numbers as `detectron2.evaluation.LVISEvaluator`, and the four recalls of lvis-api.
@@ -90,21 +86,24 @@ class LVISEvaluator(DatasetEvaluator):
             raise InputError(f"task {unknown.pop()!r} is unknown: LVIS has {', '.join(TASKS)}")
         if max_dets_per_image is not None and max_dets_per_image < 1:
             raise InputError(f"max_dets_per_image is {max_dets_per_image}: give 1 or more")
-        self._metadata = MetadataCatalog.get(dataset_name)
-        if "json_file" not in self._metadata.as_dict():
-            raise InputError(f"data set {dataset_name!r} has no json_file: is it registered?")
-        self._tasks = sorted(tasks) if tasks else None
-        self._distributed = distributed
-        self._output_dir = output_dir
-        self._max_dets = 300 if max_dets_per_image is None else max_dets_per_image
+        max_dets = 300 if max_dets_per_image is None else max_dets_per_image
+        tasks = sorted(tasks) if tasks else None
+        super().__init__(
+            dataset_name,
+            distributed,
+            output_dir,
+            tasks=tasks,
+            max_dets=max_dets,
+            fixed_ap=fixed_ap,
+        )
+        self._tasks = tasks
+        self._max_dets = max_dets
         self._fixed_ap = fixed_ap
         self._engine = choose_engine(engine)
-        contiguous_ids = self._metadata.get("thing_dataset_id_to_contiguous_id", {})
-        self._dataset_ids = {index: cat_id for cat_id, index in contiguous_ids.items()} or None
-        if comm.is_main_process() or not distributed:
+        if self._evaluates:
             self._truth = read_ground_truth(self._metadata.json_file)
             categories = self._truth.categories
-            dataset_ids = self._dataset_ids or {i: i + 1 for i in range(len(categories))}
+            dataset_ids = self._dataset_ids() or {i: i + 1 for i in range(len(categories))}
             self._groups = groups_of_categories(categories, category_groups, dataset_ids)
             self._image_count = image_count_by_id(
                 categories, self._metadata, image_count, dataset_ids
@@ -115,72 +114,6 @@ class LVISEvaluator(DatasetEvaluator):
                     f"{self._truth.json_file} have no frequency 'r', 'c' or 'f': they count in "
                     "none of APr, APc, APf; pass category_groups"
                 )
-        self._writer: PredictionWriter | None = None
-        self._scratch: tempfile.TemporaryDirectory | None = None
-
-    def reset(self) -> None:
-        """Start afresh; what has been written but not evaluated is removed."""
-        if self._writer is not None:
-            self._writer.discard()
-        self._directory = self._output_dir
-        if self._output_dir is None:
-            self._remove_scratch()
-            self._scratch = tempfile.TemporaryDirectory(prefix="lvis_evaluation_")
-            self._directory = self._scratch.name
-        os.makedirs(self._directory, exist_ok=True)
-        self._writer = PredictionWriter(
-            self._directory,
-            comm.get_rank(),
-            tasks=self._tasks,
-            max_dets=self._max_dets,
-            fixed_ap=self._fixed_ap,
-            dataset_ids=self._dataset_ids,
-        )
-
-    def process(self, inputs: Sequence[dict], outputs: Sequence[dict]) -> None:
-        """Write the detections of some images to this rank's files.
-
-        Args:
-            inputs: what the model was given: dicts with "image_id".
-            outputs: what it returned: dicts with "instances", an `Instances` with `pred_boxes`,
-                `scores`, `pred_classes` and, if it segments, `pred_masks`, on any device.
-
-        Raises:
-            InputError: there are no "instances", no masks where "segm" is a task, or a class
-                that the data set does not have.
-        """
-        for image, output in zip(inputs, outputs, strict=True):
-            if "instances" not in output:
-                raise InputError(
-                    f"the model returns {sorted(output)} and no 'instances': LVISEvaluator is "
-                    "for detection and instance segmentation"
-                )
-            self._writer.write(output["instances"], image["image_id"])
-
-    def evaluate(self) -> dict[str, dict[str, float]]:
-        """Join the files of all ranks and evaluate them in the main process.
-
-        Returns:
-            ``{"bbox": {"AP": percent, ...}, "segm": {...}}``; empty on the other ranks, without
-            ground truth annotations, and if no image was processed.
-
-        Raises:
-            InputError: the ranks do not share `output_dir`, or there are predictions for an
-                image that the ground truth does not have.
-        """
-        if self._writer is None:
-            raise RuntimeError("call reset() and process() before each evaluate()")
-        own = self._writer.close()
-        self._writer = None
-        ranks = comm.gather(own, dst=0) if self._distributed else [own]
-        try:
-            tasks = self._join(ranks) if ranks else []
-        finally:
-            if self._distributed:
-                comm.synchronize()  # before this, no rank removes or overwrites its files
-        results = self._evaluate(tasks)
-        self._remove_scratch()
-        return copy.deepcopy(results)
 
     def _join(self, ranks: Sequence[RankPredictions]) -> list[str]:
         """Write the results files of all tasks and return the tasks."""
@@ -206,8 +139,6 @@ class LVISEvaluator(DatasetEvaluator):
         return tasks
 
     def _evaluate(self, tasks: Sequence[str]) -> dict[str, dict[str, float]]:
-        if not tasks:
-            return {}
         if self._truth.num_annotations == 0:
             logger.info(f"{self._truth.json_file} has no annotations: nothing to compare with")
             return {}
@@ -250,8 +181,3 @@ class LVISEvaluator(DatasetEvaluator):
 
     def _results_file(self, stream: str) -> str:
         return os.path.join(self._directory, f"lvis_{stream}_results.json")
-
-    def _remove_scratch(self) -> None:
-        if self._scratch is not None:
-            self._scratch.cleanup()
-            self._scratch = None

@@ -3,17 +3,14 @@
 import logging
 import os
 import sys
-import tempfile
 from collections.abc import Sequence
 
-import detectron2.utils.comm as comm
-from detectron2.data import MetadataCatalog
-from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils.logger import create_small_table
 
 from ..exceptions import InputError
 from .frequency_groups import image_count_by_id, write_category_table
-from .lvis_predictions import PredictionWriter, RankPredictions
+from .instance_evaluator import InstanceEvaluator
+from .lvis_predictions import RankPredictions
 from .open_images_detections import read_detections
 from .open_images_ground_truth import check_hierarchy, read_open_images
 from .open_images_groups import NUM_GROUPS, groups_by_instances, mean_known
@@ -23,7 +20,7 @@ from .prediction_files import join_parts
 logger = logging.getLogger(__name__)
 
 
-class OpenImagesEvaluator(DatasetEvaluator):
+class OpenImagesEvaluator(InstanceEvaluator):
     """AP of boxes at IoU 0.5 by the rules of the Open Images Challenge 2019.
 
     The rules (https://storage.googleapis.com/openimages/web/evaluation.html) and what is done:
@@ -80,12 +77,10 @@ class OpenImagesEvaluator(DatasetEvaluator):
             InputError: the ground truth cannot be read or has no hierarchy where one is needed,
                 or there is not one count for each class.
         """
-        self._metadata = MetadataCatalog.get(dataset_name)
-        if "json_file" not in self._metadata.as_dict():
-            raise InputError(f"data set {dataset_name!r} has no json_file: is it registered?")
-        self._distributed = distributed
-        self._output_dir = output_dir
-        if comm.is_main_process() or not distributed:
+        super().__init__(
+            dataset_name, distributed, output_dir, tasks=("bbox",), max_dets=sys.maxsize
+        )
+        if self._evaluates:
             self._truth = read_open_images(self._metadata.json_file, expand_ground_truth)
             is_subclass = self._truth.is_subclass
             check_hierarchy(self._truth.json_file, is_subclass, expand_detections)
@@ -96,71 +91,6 @@ class OpenImagesEvaluator(DatasetEvaluator):
             self._image_count = image_count_by_id(
                 self._truth.categories, self._metadata, image_count, dataset_ids
             )
-        self._writer: PredictionWriter | None = None
-        self._scratch: tempfile.TemporaryDirectory | None = None
-
-    def reset(self) -> None:
-        """Start afresh; what has been written but not evaluated is removed."""
-        if self._writer is not None:
-            self._writer.discard()
-        self._directory = self._output_dir
-        if self._output_dir is None:
-            self._remove_scratch()
-            self._scratch = tempfile.TemporaryDirectory(prefix="open_images_evaluation_")
-            self._directory = self._scratch.name
-        os.makedirs(self._directory, exist_ok=True)
-        self._writer = PredictionWriter(
-            self._directory,
-            comm.get_rank(),
-            tasks=("bbox",),
-            max_dets=sys.maxsize,
-            fixed_ap=False,
-            dataset_ids=self._dataset_ids(),
-        )
-
-    def process(self, inputs: Sequence[dict], outputs: Sequence[dict]) -> None:
-        """Write the detections of some images to this rank's file.
-
-        Args:
-            inputs: what the model was given: dicts with "image_id".
-            outputs: what it returned: dicts with "instances", an `Instances` with `pred_boxes`,
-                `scores` and `pred_classes`, on any device.
-
-        Raises:
-            InputError: there are no "instances", or a class that the data set does not have.
-        """
-        for image, output in zip(inputs, outputs, strict=True):
-            if "instances" not in output:
-                raise InputError(
-                    f"the model returns {sorted(output)} and no 'instances': OpenImagesEvaluator "
-                    "is for detection"
-                )
-            self._writer.write(output["instances"], image["image_id"])
-
-    def evaluate(self) -> dict[str, dict[str, float]]:
-        """Join the files of all ranks and evaluate them in the main process.
-
-        Returns:
-            ``{"bbox": {"AP50": percent, "AP50_1": percent, ..., "AP50_5": percent}}``; empty on
-            the other ranks, without ground truth annotations, and if no image was processed.
-
-        Raises:
-            InputError: the ranks do not share `output_dir`, or there are predictions for an
-                image that the ground truth does not have.
-        """
-        if self._writer is None:
-            raise RuntimeError("call reset() and process() before each evaluate()")
-        own = self._writer.close()
-        self._writer = None
-        ranks = comm.gather(own, dst=0) if self._distributed else [own]
-        try:
-            results_file = self._join(ranks) if ranks else None
-        finally:
-            if self._distributed:
-                comm.synchronize()  # before this, no rank removes or overwrites its files
-        results = {"bbox": self._evaluate(results_file)} if results_file else {}
-        self._remove_scratch()
-        return results
 
     def _join(self, ranks: Sequence[RankPredictions]) -> str | None:
         """Write the results file and return its path; None if there is nothing to evaluate."""
@@ -191,7 +121,7 @@ class OpenImagesEvaluator(DatasetEvaluator):
             )
         return path
 
-    def _evaluate(self, results_file: str) -> dict[str, float]:
+    def _evaluate(self, results_file: str) -> dict[str, dict[str, float]]:
         truth = self._truth
         boxes, scores = read_detections(results_file, truth, self._expansion)
         ap = 100 * average_precision_by_class(
@@ -212,14 +142,4 @@ class OpenImagesEvaluator(DatasetEvaluator):
             image_count=self._image_count,
             instance_count=truth.instance_count,
         )
-        return results
-
-    def _dataset_ids(self) -> dict[int, int] | None:
-        """Category id of each contiguous class; known once the data set has been loaded."""
-        contiguous_ids = self._metadata.get("thing_dataset_id_to_contiguous_id", {})
-        return {index: category_id for category_id, index in contiguous_ids.items()} or None
-
-    def _remove_scratch(self) -> None:
-        if self._scratch is not None:
-            self._scratch.cleanup()
-            self._scratch = None
+        return {"bbox": results}
