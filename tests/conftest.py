@@ -137,3 +137,15 @@ def registered_cfg(tiny_cfg, no_datasets_left):
     for name, json_file, images in tiny_cfg.DATASETS.JSON:
         register_json_instances(name, json_file, images)
     return tiny_cfg
+
+
+def as_retinanet(cfg):
+    """Turn the tiny Mask R-CNN into a tiny RetinaNet with EFL: P3 to P7, 3 anchors a position."""
+    cfg.MODEL.META_ARCHITECTURE = "EQLRetinaNet"
+    cfg.MODEL.BACKBONE.NAME = "build_retinanet_resnet_fpn_backbone"
+    cfg.MODEL.RESNETS.OUT_FEATURES = cfg.MODEL.FPN.IN_FEATURES = ["res3", "res4", "res5"]
+    cfg.MODEL.RETINANET.NUM_CLASSES = NUM_CLASSES
+    cfg.MODEL.RETINANET.NUM_CONVS = 1
+    cfg.MODEL.MASK_ON = False
+    cfg.MODEL.EQL.LOSS = "EFL"
+    return cfg

@@ -8,7 +8,7 @@ from detectron2.utils.env import seed_all_rng
 
 from eql_d2.data import DatasetMapper, register_json_instances
 from eql_d2.engine import Trainer
-from tests.engine.test_trainer import as_retinanet
+from tests.conftest import as_retinanet
 
 
 class SameBatchesTrainer(Trainer):

@@ -15,6 +15,7 @@ from eql_d2 import EFL, EQLv2, InputError
 from eql_d2.checkpoint import EQLCheckpointer
 from eql_d2.engine import GradientRatioHook, Trainer
 from eql_d2.engine.hooks import find_statistics
+from tests.conftest import as_retinanet
 
 
 def statistics_of(model):
@@ -191,16 +192,6 @@ def test_t11_a_ratio_stuck_at_one_is_warned_of_once(tmp_path, warnings):
         hook.after_step()
         hook.after_step()
     assert len(warnings) == 1 and "loss: 100% of the categories" in warnings[0]
-
-
-def as_retinanet(cfg):
-    cfg.MODEL.META_ARCHITECTURE = "EQLRetinaNet"
-    cfg.MODEL.BACKBONE.NAME = "build_retinanet_resnet_fpn_backbone"
-    cfg.MODEL.RESNETS.OUT_FEATURES = cfg.MODEL.FPN.IN_FEATURES = ["res3", "res4", "res5"]
-    cfg.MODEL.RETINANET.NUM_CLASSES = 5
-    cfg.MODEL.RETINANET.NUM_CONVS = 1
-    cfg.MODEL.MASK_ON = False
-    cfg.MODEL.EQL.LOSS = "EFL"
 
 
 def test_retinanet_trains_and_evaluates(registered_cfg):

@@ -7,23 +7,14 @@ from detectron2.utils.events import EventStorage
 from eql_d2 import InputError
 from eql_d2.engine.hooks import find_statistics
 from eql_d2.modeling.retinanet import top_candidates
+from tests.conftest import as_retinanet
 
 C = 5
 
 
 @pytest.fixture
 def cfg(tiny_cfg):
-    """A tiny RetinaNet: P3 to P7, 3 anchors a position."""
-    tiny_cfg.MODEL.META_ARCHITECTURE = "EQLRetinaNet"
-    tiny_cfg.MODEL.BACKBONE.NAME = "build_retinanet_resnet_fpn_backbone"
-    tiny_cfg.MODEL.RESNETS.OUT_FEATURES = ["res3", "res4", "res5"]
-    tiny_cfg.MODEL.FPN.IN_FEATURES = ["res3", "res4", "res5"]
-    tiny_cfg.MODEL.ANCHOR_GENERATOR.SIZES = [[8], [16], [24], [32], [64]]
-    tiny_cfg.MODEL.RETINANET.NUM_CLASSES = C
-    tiny_cfg.MODEL.RETINANET.NUM_CONVS = 1
-    tiny_cfg.MODEL.MASK_ON = False
-    tiny_cfg.MODEL.EQL.LOSS = "EFL"
-    return tiny_cfg
+    return as_retinanet(tiny_cfg)
 
 
 def batch(num_objects=2):
