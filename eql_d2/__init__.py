@@ -24,6 +24,7 @@ from .losses import (
     GradientStatistics,
     SigmoidCE,
     SoftmaxCE,
+    SoftmaxEQL,
 )
 from .modeling import (
     ATSSAssigner,
@@ -58,5 +59,6 @@ __all__ = [
     "InputError",
     "SigmoidCE",
     "SoftmaxCE",
+    "SoftmaxEQL",
     "add_eql_config",
 ]

@@ -1,12 +1,32 @@
 """Config keys of the project, for yaml configs."""
 
 from detectron2.config import CfgNode as CN
+from detectron2.projects.deeplab import add_deeplab_config
 
 
 def add_eql_config(cfg: CN) -> None:
-    """Add the keys of this project to a config of Detectron2."""
+    """Add the keys of this project, and of Detectron2's DeepLab, to a config of Detectron2."""
+    add_deeplab_config(cfg)
+    _add_loss_config(cfg)
+    _add_classification_config(cfg)
+
+    # Largest norm of all gradients of the model together; 0 does not clip. (Detectron2's other
+    # keys clip each parameter by itself.)
+    cfg.SOLVER.CLIP_GRADIENTS.FULL_MODEL_NORM = 0.0
+
+    # Own data, any number of each:
+    # (name, annotation file in COCO or LVIS format, image folder)
+    cfg.DATASETS.JSON = ()
+    # (name, folder of class folders), or with a long tail cut from it (name, folder, factor, seed)
+    cfg.DATASETS.CLASS_FOLDERS = ()
+    # (name, image folder, folder of label maps, text file with one class name a line)
+    cfg.DATASETS.MASK_FOLDERS = ()
+
+
+def _add_loss_config(cfg: CN) -> None:
     cfg.MODEL.EQL = CN()
-    # EQL, SEQL, EQLv2; EFL, EQFL for dense heads; or a baseline: SoftmaxCE, SigmoidCE, FocalLoss
+    # EQL, SEQL, EQLv2, SoftmaxEQL; EFL, EQFL for dense heads; or a baseline: SoftmaxCE, SigmoidCE,
+    # FocalLoss
     cfg.MODEL.EQL.LOSS = "EQLv2"
     # pi: probability that each class of a sigmoid loss starts with, through the bias
     cfg.MODEL.EQL.PRIOR_PROB = 0.001
@@ -52,9 +72,44 @@ def add_eql_config(cfg: CN) -> None:
     cfg.MODEL.EQL.EQFL.SCALE = 8.0
     cfg.MODEL.EQL.EQFL.DECAY = 1.0
 
-    # Largest norm of all gradients of the model together; 0 does not clip. (Detectron2's other
-    # keys clip each parameter by itself.)
-    cfg.SOLVER.CLIP_GRADIENTS.FULL_MODEL_NORM = 0.0
+    cfg.MODEL.EQL.SOFTMAXEQL = CN()
+    # tau: factor of the margins; 0 is cross entropy
+    cfg.MODEL.EQL.SOFTMAXEQL.TAU = 1.0
+    # Accumulated gradients that the margins compare: pos, neg or pos_and_neg
+    cfg.MODEL.EQL.SOFTMAXEQL.INDICATOR = "pos"
+    # epsilon: accumulated gradients below it count as it
+    cfg.MODEL.EQL.SOFTMAXEQL.EPS = 1e-4
 
-    # Own data: (name, annotation file in COCO or LVIS format, image folder), any number of them
-    cfg.DATASETS.JSON = ()
+    cfg.MODEL.EQL.SEM_SEG = CN()
+    # Head, common and tail classes of segmentation by "pixels" (share of the labelled training
+    # pixels) or "images" (training images that show the class)
+    cfg.MODEL.EQL.SEM_SEG.GROUP_BY = "pixels"
+    # Largest value of a tail and of a common class; () makes three groups of equal size
+    cfg.MODEL.EQL.SEM_SEG.GROUP_THRESHOLDS = ()
+
+
+def _add_classification_config(cfg: CN) -> None:
+    cfg.MODEL.CLASSIFIER = CN()
+    # LinearClassifier or CosineClassifier
+    cfg.MODEL.CLASSIFIER.NAME = "LinearClassifier"
+    cfg.MODEL.CLASSIFIER.NUM_CLASSES = 1000
+    # Feature of the backbone that is pooled
+    cfg.MODEL.CLASSIFIER.IN_FEATURE = "res5"
+    # Factor of the cosine (ImageNet-LT recipe of the official code)
+    cfg.MODEL.CLASSIFIER.TEMPERATURE = 30.0
+
+    # MODEL.BACKBONE.NAME build_torchvision_backbone: a model of torchvision and its node to use
+    cfg.MODEL.TORCHVISION = CN()
+    cfg.MODEL.TORCHVISION.NAME = "resnet50"
+    cfg.MODEL.TORCHVISION.NODE = "layer4"
+
+    # Transforms of ImageNet-LT in the official code
+    cfg.INPUT.CLASSIFICATION = CN()
+    # Side of the crop in pixels, and at test that of the shorter side before it
+    cfg.INPUT.CLASSIFICATION.CROP_SIZE = 224
+    cfg.INPUT.CLASSIFICATION.RESIZE_TEST = 256
+    # Area of the training crop as share of the image
+    cfg.INPUT.CLASSIFICATION.SCALE = (0.08, 1.0)
+    cfg.INPUT.CLASSIFICATION.FLIP_PROB = 0.5
+    # Brightness, contrast, saturation, hue
+    cfg.INPUT.CLASSIFICATION.COLOR_JITTER = (0.4, 0.4, 0.4, 0.0)

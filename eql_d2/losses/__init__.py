@@ -6,6 +6,7 @@ from .eql import EQL, SEQL
 from .eqlv2 import EQLv2
 from .focal_loss import FocalLoss
 from .gradient_statistics import GradientStatistics
+from .softmax_eql import SoftmaxEQL
 
 __all__ = [
     "EFL",
@@ -20,5 +21,6 @@ __all__ = [
     "GradientStatistics",
     "SigmoidCE",
     "SoftmaxCE",
+    "SoftmaxEQL",
     "build_loss",
 ]

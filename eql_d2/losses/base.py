@@ -15,15 +15,21 @@ class ClassificationLoss(nn.Module):
     A head asks the loss how many logits to produce, with which bias to begin, how to train them
     and how to turn them into class probabilities, so that training and test cannot disagree.
 
-    Targets are int64 of shape (R,): 0..C-1 foreground, C background, -1 ignored.
+    Logits are rows (R, K) with int64 targets (R,), or maps (N, K, H, W) with targets (N, H, W):
+    0..C-1 foreground, C background, negative: ignored. In a box head K is C + 1. Tasks without a
+    background, classification and segmentation, have K = C columns.
 
     Attributes:
         num_classes: number C of foreground classes.
-        num_logits: columns that the head must produce.
+        num_logits: columns that a box head or, for a :class:`DenseLoss`, a dense head must produce.
         prior_prob: probability that every class starts with through the head's bias; None for a
             zero bias.
         statistics: accumulated gradients of each class, None where the loss needs none.
+        takes_soft_labels: whether targets may also be soft labels, floating and of the shape of the
+            logits (mixup, CutMix).
     """
+
+    takes_soft_labels = False
 
     def __init__(self, num_classes: int, num_logits: int, prior_prob: float | None = None):
         super().__init__()
@@ -44,10 +50,10 @@ class ClassificationLoss(nn.Module):
         """Compute the loss and, in training, accumulate its statistics.
 
         Args:
-            logits: (R, num_logits), any floating dtype; computed in float32 (or float64).
-            targets: int64 (R,).
-            normalizer: positive number that divides the summed loss; the number of rows that are
-                not ignored if None.
+            logits: (R, K) or (N, K, H, W), any floating dtype; computed in float32 (or float64).
+            targets: int64 (R,) or (N, H, W).
+            normalizer: positive number that divides the summed loss; the number of rows or pixels
+                that are not ignored if None.
 
         Returns:
             The scalar loss; zero, with zero gradient, for an empty batch.
@@ -55,27 +61,44 @@ class ClassificationLoss(nn.Module):
         raise NotImplementedError
 
     def scores(self, logits: Tensor) -> Tensor:
-        """Turn logits (R, num_logits) into the probabilities (R, C) of the foreground classes."""
+        """Turn logits (R, K) or (N, K, H, W) into the probabilities of the C foreground classes."""
         raise NotImplementedError
+
+    def class_weights(self) -> tuple[Tensor, Tensor] | None:
+        """Weights (C,) that the positive and the negative gradients of each class have in the next
+        step; None for a loss without such weights."""
+        return None
+
+    @torch.jit.unused
+    def _accumulate(self, pos_grad: Tensor, neg_grad: Tensor) -> None:
+        """Add the sums (K,) of a step to the statistics. With several processes a collective: call
+        it in every forward, also without rows, before any return."""
+        if self.statistics is not None and self.training and torch.is_grad_enabled():
+            self.statistics.update(pos_grad[: self.num_classes], neg_grad[: self.num_classes])
 
     @torch.jit.unused
     def _check_shapes(self, logits: Tensor, targets: Tensor) -> None:
-        if logits.dim() != 2 or logits.shape[1] != self.num_logits:
+        columns = sorted({self.num_classes, self.num_logits})
+        if logits.dim() not in (2, 4) or logits.shape[1] not in columns:
             raise InputError(
                 f"{type(self).__name__} got logits of shape {tuple(logits.shape)}: for "
-                f"{self.num_classes} classes the head must produce (R, {self.num_logits})"
+                f"{self.num_classes} classes the head must produce (R, K) or (N, K, H, W) with K = "
+                f"{' or '.join(map(str, columns))}"
             )
-        if targets.shape != logits.shape[:1]:
+        is_soft = self.takes_soft_labels and targets.is_floating_point()
+        expected = logits.shape if is_soft else logits.shape[:1] + logits.shape[2:]
+        if targets.shape != expected:
             raise InputError(
                 f"{type(self).__name__} got targets of shape {tuple(targets.shape)} for logits of "
-                f"shape {tuple(logits.shape)}: give one label for each row"
+                f"shape {tuple(logits.shape)}: give {'soft labels' if is_soft else 'labels'} of "
+                f"shape {tuple(expected)}"
             )
 
 
 class DenseLoss(ClassificationLoss):
     """Contract of a loss for dense heads, which have no background column.
 
-    Besides rows (R, C) with targets (R,), such a loss takes a head's own maps, level by level,
+    Besides rows and single maps of C columns, such a loss takes a head's own maps, level by level,
     without a copy: a list of (N, A * C, H, W), channel a * C + c, with targets (N, sum of H W A),
     levels one after the other and positions in the order H, W, A, as Detectron2's anchors.
 
@@ -92,11 +115,16 @@ class DenseLoss(ClassificationLoss):
         return logits.sigmoid()
 
     @torch.jit.unused
+    def _count_positives(self, targets: Tensor) -> Tensor:
+        """The normaliser where none is given: number of foreground labels, at least 1."""
+        return ((targets >= 0) & (targets < self.num_classes)).sum().clamp(min=1)
+
+    @torch.jit.unused
     def _planes(self, logits: Tensor | Sequence[Tensor], per_anchor: Tensor | None):
         """Logits as (P, C, S), and what is given for each anchor as (P, S)."""
         if isinstance(logits, Tensor):
             self._check_shapes(logits, per_anchor)
-            return [logits[:, :, None]], [per_anchor[:, None]]
+            return [logits[..., None].flatten(2)], [per_anchor[..., None].flatten(1)]
         planes, values, first = [], [], 0
         for level in logits:
             num_images, channels, height, width = level.shape
@@ -119,9 +147,8 @@ class DenseLoss(ClassificationLoss):
         return planes, values
 
 
-def without_ignored(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Drop the rows whose target is negative; the inputs themselves where there is none."""
-    valid = targets >= 0
-    if valid.all():
-        return logits, targets
-    return logits[valid], targets[valid]
+def count_labels(targets: Tensor) -> Tensor:
+    """Number of rows or pixels that are not ignored, 1 if there is none."""
+    if targets.is_floating_point():
+        return torch.tensor(max(targets.numel() // max(targets.shape[1], 1), 1))
+    return (targets >= 0).sum().clamp(min=1)

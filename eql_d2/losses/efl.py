@@ -42,16 +42,22 @@ class _EqualizedFocal(DenseLoss):
         planes, labels = self._planes(logits, targets)
         if quality is not None:
             quality = self._planes(logits, quality)[1]
-        ratio = self.statistics.ratio().clamp(0, 1)
-        gamma = self.gamma + self.scale * (1 - ratio)
-        weight = gamma / self.gamma / normalizer
+        gamma = self._focus()
+        weight = gamma / self.gamma / (normalizer or self._count_positives(targets))
         pos_weight, neg_weight = alpha_weights(alpha)
         loss, pos_grad, neg_grad = class_focal_loss(
             planes, labels, gamma, pos_weight * weight, neg_weight * weight, quality
         )
-        if self.training and torch.is_grad_enabled():
-            self.statistics.update(pos_grad, neg_grad)
+        self._accumulate(pos_grad, neg_grad)
         return loss
+
+    def _focus(self) -> Tensor:
+        """Focusing factor of each class, float64 (C,)."""
+        return self.gamma + self.scale * (1 - self.statistics.ratio().clamp(0, 1))
+
+    def class_weights(self) -> tuple[Tensor, Tensor]:
+        weight = self._focus() / self.gamma
+        return weight, weight
 
     def extra_repr(self) -> str:
         return f"num_classes={self.num_classes}, gamma={self.gamma}, scale={self.scale}"
@@ -109,7 +115,7 @@ class EFL(_EqualizedFocal):
         logits: Tensor | Sequence[Tensor],
         targets: Tensor,
         *,
-        normalizer: float | Tensor,
+        normalizer: float | Tensor | None = None,
     ) -> Tensor:
         return self._loss(logits, targets, normalizer, self.alpha)
 
@@ -156,7 +162,7 @@ class EQFL(_EqualizedFocal):
         logits: Tensor | Sequence[Tensor],
         targets: Tensor,
         *,
-        normalizer: float | Tensor,
+        normalizer: float | Tensor | None = None,
         quality: Tensor,
     ) -> Tensor:
         return self._loss(logits, targets, normalizer, alpha=-1.0, quality=quality)

@@ -10,9 +10,11 @@ from torch import Tensor
 
 from ..data.category_frequency import get_image_frequency
 from ..exceptions import InputError
-from .base import ClassificationLoss, without_ignored
+from .base import ClassificationLoss, count_labels
 from .build import EQL_LOSS_REGISTRY
+from .cross_entropy import summed_cross_entropy
 from .sigmoid_cross_entropy import weighted_sigmoid_cross_entropy
+from .softmax_cross_entropy import softmax_cross_entropy
 
 ImageFrequency = Tensor | Callable[[], Tensor]
 
@@ -59,13 +61,15 @@ class _FrequencyLoss(ClassificationLoss):
             )
         self.image_frequency = frequency
 
-    def _is_tail(self, device: torch.device) -> Tensor:
-        """T of the paper, for all columns: bool (C + 1,), False at the background column."""
+    def _is_tail(self, logits: Tensor) -> Tensor:
+        """T of the paper, for all columns: bool (K,), False at the background column."""
+        device = logits.device
         if self.image_frequency is None:
             self._set_image_frequency(self._get_image_frequency())
         if self.image_frequency.device != device:
             self.image_frequency = self.image_frequency.to(device)
-        return F.pad(self.image_frequency < self.lambda_, (0, 1), value=False)
+        extra_columns = logits.shape[1] - self.num_classes
+        return F.pad(self.image_frequency < self.lambda_, (0, extra_columns), value=False)
 
 
 @EQL_LOSS_REGISTRY.register()
@@ -121,18 +125,19 @@ class EQL(_FrequencyLoss):
         self, logits: Tensor, targets: Tensor, *, normalizer: float | None = None
     ) -> Tensor:
         self._check_shapes(logits, targets)
-        logits, targets = without_ignored(logits, targets)
-        pos_weight = logits.new_ones(self.num_logits, dtype=torch.float32)
-        pos_weight[self.num_classes] = 0
-        foreground_weight = pos_weight.masked_fill(self._is_tail(logits.device), 0)
-        loss = weighted_sigmoid_cross_entropy(
+        pos_weight = logits.new_ones(logits.shape[1], dtype=torch.float32)
+        pos_weight[self.num_classes :] = 0
+        foreground_weight = pos_weight.masked_fill(self._is_tail(logits), 0)
+        is_foreground = torch.arange(logits.shape[1], device=logits.device) < self.num_classes
+        loss, pos_grad, neg_grad = weighted_sigmoid_cross_entropy(
             logits,
             targets,
             pos_weight,
             neg_weight=torch.stack([pos_weight, foreground_weight]),
-            row_group=(targets < self.num_classes).long(),
-        ).loss
-        return loss / (normalizer or max(len(targets), 1))
+            label_group=is_foreground.long(),
+        )
+        self._accumulate(pos_grad, neg_grad)
+        return loss / (normalizer or count_labels(targets))
 
     def scores(self, logits: Tensor) -> Tensor:
         return logits[:, : self.num_classes].sigmoid()
@@ -154,7 +159,7 @@ class SEQL(_FrequencyLoss):
 
     The paper defines it for image classification. Rows of C columns are that; in a box head
     column C, the background, is never masked, and background rows mask nothing, as in
-    :class:`EQL`: our reconstruction, no reference code exists.
+    :class:`EQL`: our reconstruction, no reference code exists. With gamma = 0 it is cross entropy.
 
     Args:
         num_classes: number C of foreground classes.
@@ -193,20 +198,22 @@ class SEQL(_FrequencyLoss):
     def forward(
         self, logits: Tensor, targets: Tensor, *, normalizer: float | None = None
     ) -> Tensor:
-        if logits.dim() != 2 or logits.shape[1] != self.num_classes:
-            self._check_shapes(logits, targets)
-        logits, targets = without_ignored(logits, targets)
+        self._check_shapes(logits, targets)
+        per_class = [1, -1] + [1] * (logits.dim() - 2)
         left_out = torch.rand(logits.shape, device=logits.device) < self.gamma
-        left_out &= self._is_tail(logits.device)[: logits.shape[1]]
-        left_out &= (targets < self.num_classes)[:, None]
-        left_out.scatter_(1, targets[:, None], False)
-        loss = F.cross_entropy(
-            logits.masked_fill(left_out, float("-inf")), targets, reduction="sum"
-        )
-        return loss / (normalizer or max(len(targets), 1))
+        left_out &= self._is_tail(logits).view(per_class)
+        left_out &= (targets < self.num_classes).unsqueeze(1)
+        left_out.scatter_(1, targets.clamp(min=0).unsqueeze(1), False)
+        logits = logits.masked_fill(left_out, float("-inf"))
+        normalizer = normalizer or count_labels(targets)
+        if self.statistics is not None:
+            no_margin = logits.new_zeros(logits.shape[1])
+            sums = softmax_cross_entropy(logits.detach(), targets, no_margin, normalizer)
+            self._accumulate(sums.pos_grad, sums.neg_grad)
+        return summed_cross_entropy(logits, targets) / normalizer
 
     def scores(self, logits: Tensor) -> Tensor:
-        return F.softmax(logits, dim=-1)[:, : self.num_classes]
+        return F.softmax(logits, dim=1)[:, : self.num_classes]
 
     def extra_repr(self) -> str:
         return f"num_classes={self.num_classes}, lambda_={self.lambda_}, gamma={self.gamma}"

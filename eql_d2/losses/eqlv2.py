@@ -5,7 +5,7 @@ from detectron2.config import configurable
 from torch import Tensor
 
 from ..exceptions import InputError
-from .base import ClassificationLoss, without_ignored
+from .base import ClassificationLoss, count_labels
 from .build import EQL_LOSS_REGISTRY
 from .gradient_statistics import GradientStatistics
 from .sigmoid_cross_entropy import weighted_sigmoid_cross_entropy
@@ -46,9 +46,12 @@ class EQLv2(ClassificationLoss):
     :math:`\sum_i w^-_j (1 - y_{ij}) p_{ij}`, background rows included, all processes together.
     They are added only in training mode with gradients enabled.
 
-    Column C is the category-agnostic task. As in the official code it is trained to be 1 on
-    background rows ("no object", while the paper words it as objectness), always with weight 1
-    and without statistics; at test the score of class j is :math:`p_j (1 - p_C)`.
+    Column C of a box head is the category-agnostic task. As in the official code it is trained to
+    be 1 on background rows ("no object", while the paper words it as objectness), always with
+    weight 1 and without statistics; at test the score of class j is :math:`p_j (1 - p_C)`.
+
+    On rows or maps of C columns (classification, segmentation) there is no such task; official code
+    has EQL v2 for detection only, so that is our reconstruction.
 
     Not for dense one-stage heads: there the negatives of the anchors swamp the ratio.
 
@@ -104,23 +107,24 @@ class EQLv2(ClassificationLoss):
         self, logits: Tensor, targets: Tensor, *, normalizer: float | None = None
     ) -> Tensor:
         self._check_shapes(logits, targets)
-        logits, targets = without_ignored(logits, targets)
-        pos_weight, neg_weight = gradient_guided_weights(
-            self.statistics.ratio(), self.gamma, self.mu, self.alpha
-        )
-        column_c = pos_weight.new_full((1,), float(self.objectness))
+        pos_weight, neg_weight = self.class_weights()
+        if logits.shape[1] > self.num_classes:
+            column_c = pos_weight.new_full((1,), float(self.objectness))
+            pos_weight = torch.cat([pos_weight, column_c])
+            neg_weight = torch.cat([neg_weight, column_c])
         loss, pos_grad, neg_grad = weighted_sigmoid_cross_entropy(
-            logits, targets, torch.cat([pos_weight, column_c]), torch.cat([neg_weight, column_c])
+            logits, targets, pos_weight, neg_weight
         )
-        # Before any return, also without rows: with several processes it is a collective.
-        if self.training and torch.is_grad_enabled():
-            self.statistics.update(pos_grad[: self.num_classes], neg_grad[: self.num_classes])
-        return loss / (normalizer or max(len(targets), 1))
+        self._accumulate(pos_grad, neg_grad)
+        return loss / (normalizer or count_labels(targets))
+
+    def class_weights(self) -> tuple[Tensor, Tensor]:
+        return gradient_guided_weights(self.statistics.ratio(), self.gamma, self.mu, self.alpha)
 
     def scores(self, logits: Tensor) -> Tensor:
         probs = logits.sigmoid()
         scores = probs[:, : self.num_classes]
-        if self.objectness:
+        if self.objectness and logits.shape[1] > self.num_classes:
             scores = scores * (1 - probs[:, self.num_classes :])
         return scores
 

@@ -230,13 +230,18 @@ class FocalLoss(DenseLoss):
         logits: Tensor | Sequence[Tensor],
         targets: Tensor,
         *,
-        normalizer: float | Tensor,
+        normalizer: float | Tensor | None = None,
     ) -> Tensor:
         planes, labels = self._planes(logits, targets)
-        one = torch.ones(self.num_classes, device=targets.device) / normalizer
+        one = torch.ones(self.num_classes, device=targets.device)
+        one /= normalizer or self._count_positives(targets)
         pos_weight, neg_weight = alpha_weights(self.alpha)
         gamma = torch.full_like(one, self.gamma)
-        return class_focal_loss(planes, labels, gamma, pos_weight * one, neg_weight * one).loss
+        loss, pos_grad, neg_grad = class_focal_loss(
+            planes, labels, gamma, pos_weight * one, neg_weight * one
+        )
+        self._accumulate(pos_grad, neg_grad)
+        return loss
 
 
 def alpha_weights(alpha: float) -> tuple[float, float]:

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .blocks import iterate_blocks
+
 # Elements of one block. Small enough for its few temporaries to stay in a cache of a CPU; not
 # smaller, since each operation wakes all threads, which is dear where the cores are busy. On other
 # devices the blocks only bound the extra memory.
@@ -26,26 +28,28 @@ def weighted_sigmoid_cross_entropy(
     targets: Tensor,
     pos_weight: Tensor,
     neg_weight: Tensor,
-    row_group: Tensor | None = None,
+    label_group: Tensor | None = None,
 ) -> WeightedSigmoidCE:
     r"""Sum of weighted binary cross entropies and the gradients that it gives to each column.
 
-    With :math:`p = \sigma(z)`, label :math:`y_i` and group :math:`g_i` of row i,
+    With :math:`p = \sigma(z)`, label :math:`y_i` of row i and its group :math:`g_i`,
 
     .. math::
         L = \sum_i \Big[ -w^+_{y_i} \log p_{i y_i}
             - \sum_{j \ne y_i} w^-_{g_i j} \log(1 - p_{ij}) \Big]
 
-    The weights are constants. Loss, gradient and both column sums come from one pass over blocks
-    of rows: every entry is taken as a negative, then the R positives are corrected by index.
+    The weights are constants. Loss, gradient and both column sums come from one pass over blocks:
+    every entry is taken as a negative, then the R positives are corrected by index. Maps are taken
+    as they are.
 
     Args:
-        logits: (R, K), any floating dtype. Computed in float32, in float64 if given so, also
-            inside autocast.
-        targets: int64 (R,), the positive column of each row, 0..K-1.
+        logits: (R, K) or (N, K, ...), any floating dtype. Computed in float32, in float64 if given
+            so, also inside autocast.
+        targets: int64 (R,) or (N, ...), the positive column of each row, 0..K-1; negative: ignored.
         pos_weight: (K,) weight of a column as positive.
         neg_weight: (K,) weight of a column as negative, or (G, K), one row for each group.
-        row_group: int64 (R,), group of each row; with a ``neg_weight`` of two dimensions only.
+        label_group: int64 (K,), group of the rows that have this label; with a ``neg_weight`` of
+            two dimensions only.
 
     Returns:
         ``loss``, scalar, differentiable once with respect to ``logits``; ``pos_grad`` and
@@ -53,13 +57,13 @@ def weighted_sigmoid_cross_entropy(
         positive and at the negative entries, constants.
     """
     return WeightedSigmoidCE(
-        *_WeightedSigmoidCE.apply(logits, targets, pos_weight, neg_weight, row_group)
+        *_WeightedSigmoidCE.apply(logits, targets, pos_weight, neg_weight, label_group)
     )
 
 
 class _WeightedSigmoidCE(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, logits, targets, pos_weight, neg_weight, row_group):
+    def forward(ctx, logits, targets, pos_weight, neg_weight, label_group):
         dtype = torch.float64 if logits.dtype == torch.float64 else torch.float32
         pos_weight, neg_weight = pos_weight.to(dtype), neg_weight.to(dtype)
         gradient = torch.empty(logits.shape, dtype=dtype, device=logits.device)
@@ -67,26 +71,38 @@ class _WeightedSigmoidCE(torch.autograd.Function):
         pos_grad = torch.zeros_like(neg_grad)
         # Sums of blocks, added in float64: their number must not cost precision.
         loss = torch.zeros((), dtype=torch.float64, device=logits.device)
+        has_ignored = bool((targets < 0).any())
 
         elements = _BLOCK_ELEMENTS.get(logits.device.type, _DEFAULT_BLOCK_ELEMENTS)
-        rows = max(1, elements // max(1, logits.shape[1]))
-        for start in range(0, logits.shape[0], rows):
-            block = slice(start, start + rows)
-            z, label = logits[block].to(dtype), targets[block, None]
+        for block in iterate_blocks(logits, targets, gradient, elements):
+            class_dim = block.class_dim
+            z, label = block.logits.to(dtype), block.targets.clamp(min=0).unsqueeze(class_dim)
+            ignored = (block.targets < 0).unsqueeze(class_dim) if has_ignored else None
 
             # Negatives: loss w softplus(z), gradient w sigmoid(z). Labels are blanked before the
             # sums, not subtracted from them, so that nothing cancels.
-            weight = neg_weight if row_group is None else neg_weight[row_group[block]]
-            loss += F.softplus(z).scatter_(1, label, 0.0).mul_(weight).sum()
-            grad = torch.sigmoid(z, out=gradient[block]).scatter_(1, label, 0.0).mul_(weight)
-            neg_grad += grad.sum(0)
+            if label_group is None:
+                weight = neg_weight.view((1, -1) if class_dim == 1 else (-1, 1))
+            else:
+                weight = neg_weight[label_group[label.squeeze(class_dim)]].movedim(-1, class_dim)
+            losses = F.softplus(z).scatter_(class_dim, label, 0.0).mul_(weight)
+            grad = torch.sigmoid(z, out=block.gradient).scatter_(class_dim, label, 0.0)
+            grad.mul_(weight)
+            if has_ignored:
+                losses.masked_fill_(ignored, 0.0)
+                grad.masked_fill_(ignored, 0.0)
+            loss += losses.sum()
+            neg_grad += grad.sum(1 - class_dim)
 
             # Positives: loss w softplus(-z), gradient -w sigmoid(-z).
-            weight, z = pos_weight[label], z.gather(1, label)
-            loss += (weight * F.softplus(-z)).sum()
-            label_grad = weight * torch.sigmoid(-z)
-            pos_grad.index_add_(0, label[:, 0], label_grad[:, 0])
-            grad.scatter_(1, label, -label_grad)
+            weight, z = pos_weight[label], z.gather(class_dim, label)
+            losses, label_grad = weight * F.softplus(-z), weight * torch.sigmoid(-z)
+            if has_ignored:
+                losses.masked_fill_(ignored, 0.0)
+                label_grad.masked_fill_(ignored, 0.0)
+            loss += losses.sum()
+            pos_grad.index_add_(0, label.flatten(), label_grad.flatten())
+            grad.scatter_(class_dim, label, -label_grad)
 
         ctx.save_for_backward(gradient)
         ctx.logits_dtype = logits.dtype

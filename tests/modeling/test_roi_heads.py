@@ -13,7 +13,15 @@ from detectron2.modeling.roi_heads.fast_rcnn import FastRCNNOutputLayers
 from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import EventStorage
 
-from eql_d2 import EQLFastRCNNOutputLayers, EQLv2, InputError, SigmoidCE, SoftmaxCE
+from eql_d2 import (
+    SEQL,
+    EQLFastRCNNOutputLayers,
+    EQLv2,
+    InputError,
+    SigmoidCE,
+    SoftmaxCE,
+    SoftmaxEQL,
+)
 from eql_d2.engine.hooks import find_statistics
 
 C = 5
@@ -70,10 +78,21 @@ def test_bias_starts_at_the_prior_of_the_loss():
     assert bias[0].item() == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("loss, plain", [(SoftmaxCE(C), {}), (SigmoidCE(C), {"use_sigmoid_ce": 1})])
-def test_baselines_are_detectron2s_own_predictor(loss, plain):
+@pytest.mark.parametrize(
+    "loss, plain",
+    [
+        (SoftmaxCE(C), {}),
+        (SigmoidCE(C), {"use_sigmoid_ce": 1}),
+        (SoftmaxEQL(C, tau=0.0), {}),
+        (SEQL(C, torch.zeros(C), gamma=0.0), {}),
+    ],
+    ids=["SoftmaxCE", "SigmoidCE", "SoftmaxEQL, tau 0", "SEQL, gamma 0"],
+)
+def test_baselines_and_limits_are_detectron2s_own_predictor(loss, plain):
     ours, theirs = predictor(loss_cls=loss), predictor(FastRCNNOutputLayers, **plain)
-    theirs.load_state_dict(ours.state_dict())
+    theirs.load_state_dict(ours.state_dict(), strict=False)
+    for statistics in find_statistics(ours).values():
+        statistics.pos_grad.add_(torch.logspace(-3, 3, C))
     x, rows = torch.randn(12, 8), proposals(12, [0, 1, 2, 3, 4, 5] * 2)
     with EventStorage():
         for name, value in theirs.losses(theirs(x), rows).items():
@@ -86,8 +105,9 @@ def test_baselines_are_detectron2s_own_predictor(loss, plain):
     torch.testing.assert_close(own_boxes.scores, boxes.scores)
 
 
-def test_empty_and_background_batches_train():
-    layer = predictor(loss_cls=EQLv2(C))
+@pytest.mark.parametrize("loss", [EQLv2(C), SoftmaxEQL(C), SEQL(C, torch.zeros(C))])
+def test_empty_and_background_batches_train(loss):
+    layer = predictor(loss_cls=loss)
     for rows in (proposals(0, torch.zeros(0, dtype=torch.long)), proposals(4, [C] * 4)):
         with EventStorage():
             losses = layer.losses(layer(torch.randn(len(rows[0]), 8)), rows)
@@ -172,7 +192,7 @@ def test_training_leaves_no_tensor_on_the_predictor(tiny_cfg):
     copy.deepcopy(model)  # a tensor of the graph could not be copied
 
 
-@pytest.mark.parametrize("loss", ["EQLv2", "EQL", "SoftmaxCE"])
+@pytest.mark.parametrize("loss", ["EQLv2", "EQL", "SoftmaxCE", "SoftmaxEQL"])
 def test_export_by_tracing_and_scripting_equals_eager(tiny_cfg, loss):
     tiny_cfg.MODEL.EQL.LOSS = loss
     model = build_model(tiny_cfg).eval()
