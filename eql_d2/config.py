@@ -32,6 +32,8 @@ def _add_loss_config(cfg: CN) -> None:
     cfg.MODEL.EQL.PRIOR_PROB = 0.001
     # Forget the statistics that come with MODEL.WEIGHTS (never those of --resume)
     cfg.MODEL.EQL.RESET_STATISTICS = False
+    # Measure the gradient ratio of a loss that does not use it: of a baseline
+    cfg.MODEL.EQL.MONITOR = False
     # Iterations between two logs of the gradient ratio; 0 logs none
     cfg.MODEL.EQL.LOG_PERIOD = 100
     # Most training images of a rare and of a common category (LVIS: 10 and 100)

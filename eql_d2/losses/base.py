@@ -64,6 +64,12 @@ class ClassificationLoss(nn.Module):
         """Turn logits (R, K) or (N, K, H, W) into the probabilities of the C foreground classes."""
         raise NotImplementedError
 
+    def monitor(self) -> None:
+        """Accumulate gradient statistics also in a loss that does without: to see how far out of
+        balance a baseline is. Its value and its gradient stay the same to the last bit."""
+        if self.statistics is None:
+            self.statistics = GradientStatistics(self.num_classes)
+
     def class_weights(self) -> tuple[Tensor, Tensor] | None:
         """Weights (C,) that the positive and the negative gradients of each class have in the next
         step; None for a loss without such weights."""

@@ -16,6 +16,8 @@ use :func:`detectron2.config.configurable` with ``from_config(cls, cfg, num_clas
 def build_loss(cfg: CfgNode, num_classes: int) -> ClassificationLoss:
     """Build the loss that ``MODEL.EQL.LOSS`` names, for C = ``num_classes`` classes.
 
+    With ``MODEL.EQL.MONITOR`` it keeps gradient statistics even if it does not need them.
+
     Raises:
         InputError: no loss of that name is registered.
     """
@@ -23,4 +25,7 @@ def build_loss(cfg: CfgNode, num_classes: int) -> ClassificationLoss:
     if name not in EQL_LOSS_REGISTRY:
         known = ", ".join(sorted(key for key, _ in EQL_LOSS_REGISTRY))
         raise InputError(f"MODEL.EQL.LOSS is {name!r}: no such loss, choose one of {known}")
-    return EQL_LOSS_REGISTRY.get(name)(cfg, num_classes)
+    loss = EQL_LOSS_REGISTRY.get(name)(cfg, num_classes)
+    if cfg.MODEL.EQL.MONITOR:
+        loss.monitor()
+    return loss

@@ -4,7 +4,7 @@ import platform
 
 import torch
 
-from tests.benchmarks import efl, eqlv2
+from tests.benchmarks import efl, eqlv2, softmax_eql
 
 NUM_THREADS = 2
 
@@ -14,3 +14,4 @@ if __name__ == "__main__":
     print(f"Python {platform.python_version()}, torch {torch.__version__}")
     eqlv2.main()
     efl.main()
+    softmax_eql.main()
