@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Train and evaluate long-tailed detectors, with a .yaml or a .py (LazyConfig) config.
+"""Train and evaluate on long-tailed data, with a .yaml or a .py (LazyConfig) config.
 
     train_net.py --config-file configs/LVISv1-InstanceSegmentation/mask_rcnn_R_50_FPN_1x_eqlv2.yaml
     train_net.py --config-file ... --resume
@@ -23,7 +23,7 @@ from detectron2.utils.logger import setup_logger
 
 from eql_d2 import InputError, add_eql_config
 from eql_d2.checkpoint import EQLCheckpointer
-from eql_d2.data import register_json_instances
+from eql_d2.data import register_own_data
 from eql_d2.engine import Trainer, evaluate_lazy, launch, train_lazy
 
 
@@ -36,7 +36,34 @@ def get_parser() -> argparse.ArgumentParser:
         default=[],
         metavar=("NAME", "JSON", "IMAGES"),
         help="register own data: a COCO- or LVIS-format file and its image folder; repeatable. "
-        "Give it before the config overrides. In a yaml config: DATASETS.JSON",
+        "Give it, and those below, before the config overrides. In a yaml config: DATASETS.JSON",
+    )
+    parser.add_argument(
+        "--class-folder",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "FOLDER"),
+        help="the same for image classification: a folder with one folder of images for each "
+        "class. In a yaml config: DATASETS.CLASS_FOLDERS",
+    )
+    parser.add_argument(
+        "--long-tail-folder",
+        nargs=4,
+        action="append",
+        default=[],
+        metavar=("NAME", "FOLDER", "FACTOR", "SEED"),
+        help="the same with a long tail cut from it: the classes, in an order that SEED chooses, "
+        "keep fewer and fewer images, the first FACTOR times as many as the last",
+    )
+    parser.add_argument(
+        "--mask-folder",
+        nargs=4,
+        action="append",
+        default=[],
+        metavar=("NAME", "IMAGES", "MASKS", "CLASSES"),
+        help="the same for segmentation: images, label maps (PNG of class indices, 255 ignored) "
+        "and a text file with one class name a line. In a yaml config: DATASETS.MASK_FOLDERS",
     )
     return parser
 
@@ -47,6 +74,20 @@ def start_run(cfg, output_dir: str, args: argparse.Namespace) -> None:
     setup_logger(output_dir, distributed_rank=comm.get_rank(), name="eql_d2")
 
 
+def class_folders(args: argparse.Namespace) -> list[tuple]:
+    """Entries of DATASETS.CLASS_FOLDERS for the options."""
+    entries = [tuple(entry) for entry in args.class_folder]
+    for name, folder, factor, seed in args.long_tail_folder:
+        try:
+            entries.append((name, folder, float(factor), int(seed)))
+        except ValueError as error:
+            raise InputError(
+                f"--long-tail-folder {name} {folder} {factor} {seed}: the last two are a factor "
+                "and an integer seed, for example 100 0"
+            ) from error
+    return entries
+
+
 def setup_yaml(args: argparse.Namespace) -> CfgNode:
     cfg = get_cfg()
     add_eql_config(cfg)
@@ -55,8 +96,9 @@ def setup_yaml(args: argparse.Namespace) -> CfgNode:
         cfg.MODEL.DEVICE = "cpu"
     cfg.merge_from_list(args.opts)
     cfg.DATASETS.JSON = (*cfg.DATASETS.JSON, *map(tuple, args.dataset))
-    for name, json_file, images in cfg.DATASETS.JSON:
-        register_json_instances(name, json_file, images)
+    cfg.DATASETS.CLASS_FOLDERS = (*cfg.DATASETS.CLASS_FOLDERS, *class_folders(args))
+    cfg.DATASETS.MASK_FOLDERS = (*cfg.DATASETS.MASK_FOLDERS, *map(tuple, args.mask_folder))
+    register_own_data(cfg.DATASETS.JSON, cfg.DATASETS.CLASS_FOLDERS, cfg.DATASETS.MASK_FOLDERS)
     cfg.freeze()
     start_run(cfg, cfg.OUTPUT_DIR, args)
     return cfg
@@ -76,8 +118,7 @@ def main_yaml(args: argparse.Namespace) -> None:
 
 
 def main_lazy(args: argparse.Namespace) -> None:
-    for name, json_file, images in args.dataset:
-        register_json_instances(name, json_file, images)
+    register_own_data(args.dataset, class_folders(args), args.mask_folder)
     cfg = LazyConfig.load(args.config_file)
     if not torch.cuda.is_available():
         cfg.train.device = "cpu"

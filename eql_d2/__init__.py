@@ -29,12 +29,16 @@ from .losses import (
 from .modeling import (
     ATSSAssigner,
     ATSSHead,
+    CosineClassifier,
     EQLCascadeROIHeads,
     EQLFastRCNNOutputLayers,
     EQLImprovedBaseline,
     EQLRes5ROIHeads,
     EQLRetinaNet,
     EQLROIHeads,
+    ImageClassifier,
+    LinearClassifier,
+    TorchvisionBackbone,
 )
 
 __version__ = "0.1.0"
@@ -47,6 +51,7 @@ __all__ = [
     "ATSSAssigner",
     "ATSSHead",
     "ClassificationLoss",
+    "CosineClassifier",
     "EQLCascadeROIHeads",
     "EQLFastRCNNOutputLayers",
     "EQLImprovedBaseline",
@@ -56,9 +61,12 @@ __all__ = [
     "EQLv2",
     "FocalLoss",
     "GradientStatistics",
+    "ImageClassifier",
     "InputError",
+    "LinearClassifier",
     "SigmoidCE",
     "SoftmaxCE",
     "SoftmaxEQL",
+    "TorchvisionBackbone",
     "add_eql_config",
 ]

@@ -6,10 +6,12 @@ import pytest
 from detectron2.config import LazyConfig, get_cfg, instantiate
 from detectron2.modeling import build_model
 from detectron2.modeling.matcher import Matcher
-from detectron2.solver import build_lr_scheduler, build_optimizer
+from detectron2.solver import build_optimizer
 from omegaconf import ListConfig, OmegaConf
 
 from eql_d2 import add_eql_config
+from eql_d2.data import build_classification_transform, build_mapper
+from eql_d2.engine import Trainer
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 YAML = sorted(p for p in CONFIGS.rglob("*.yaml") if not p.name.startswith("Base"))
@@ -63,8 +65,17 @@ def settings(model):
     return found
 
 
-def learning_rates(scheduler_multiplier, lr):
-    return [lr * scheduler_multiplier(i / 100) for i in range(100)]
+def learning_rates(multiplier, lr, max_iter):
+    return [lr * multiplier(i / max_iter) for i in range(0, max_iter, max(1, max_iter // 100))]
+
+
+def yaml_learning_rates(scheduler, lr, max_iter):
+    if hasattr(scheduler, "_multiplier"):
+        return learning_rates(scheduler._multiplier, lr, max_iter)
+    rates = []
+    for scheduler.last_epoch in range(0, max_iter, max(1, max_iter // 100)):
+        rates.append(scheduler.get_lr()[0])
+    return rates
 
 
 def groups(optimizer):
@@ -73,6 +84,35 @@ def groups(optimizer):
         for group in optimizer.param_groups
         for p in group["params"]
     ]
+
+
+def same_detection_transforms(cfg, lazy):
+    train, test = lazy.dataloader.train, lazy.dataloader.test
+    resize = train.mapper.augmentations[0]
+    assert tuple(resize.short_edge_length) == cfg.INPUT.MIN_SIZE_TRAIN
+    assert resize.max_size == cfg.INPUT.MAX_SIZE_TRAIN
+    assert test.mapper.augmentations[0].short_edge_length == cfg.INPUT.MIN_SIZE_TEST
+
+
+def same_classification_transforms(cfg, lazy):
+    assert lazy.dataloader.train.aspect_ratio_grouping == cfg.DATALOADER.ASPECT_RATIO_GROUPING
+    for is_train, loader in ((True, lazy.dataloader.train), (False, lazy.dataloader.test)):
+        mapper = instantiate(loader.mapper)
+        assert mapper.image_format == cfg.INPUT.FORMAT
+        assert repr(mapper.transform) == repr(build_classification_transform(cfg, is_train))
+
+
+def same_sem_seg_transforms(cfg, lazy):
+    for is_train, loader in ((True, lazy.dataloader.train), (False, lazy.dataloader.test)):
+        ours, theirs = instantiate(loader.mapper), build_mapper(cfg, is_train)
+        assert ours.image_format == theirs.image_format
+        assert repr(ours.augmentations) == repr(theirs.augmentations)
+
+
+SAME_TRANSFORMS = {
+    "ImageClassifier": same_classification_transforms,
+    "SemanticSegmentor": same_sem_seg_transforms,
+}
 
 
 def test_only_the_demo_has_no_twins():
@@ -101,9 +141,9 @@ def test_twins_are_the_same_experiment(path):
     clipping = cfg.SOLVER.CLIP_GRADIENTS.FULL_MODEL_NORM
     assert getattr(lazy_optimizer, "max_norm", 0) == clipping
     max_iter = cfg.SOLVER.MAX_ITER
-    scheduler = build_lr_scheduler(cfg, optimizer)
-    assert learning_rates(instantiate(lazy.lr_multiplier), lazy.optimizer.lr) == (
-        pytest.approx(learning_rates(scheduler._multiplier, cfg.SOLVER.BASE_LR))
+    scheduler = Trainer.build_lr_scheduler(cfg, optimizer)
+    assert learning_rates(instantiate(lazy.lr_multiplier), lazy.optimizer.lr, max_iter) == (
+        pytest.approx(yaml_learning_rates(scheduler, cfg.SOLVER.BASE_LR, max_iter))
     )
     assert lazy.train.max_iter == max_iter
     assert lazy.train.init_checkpoint == cfg.MODEL.WEIGHTS
@@ -111,15 +151,14 @@ def test_twins_are_the_same_experiment(path):
     assert lazy.train.checkpointer.period == cfg.SOLVER.CHECKPOINT_PERIOD
     assert lazy.train.eval_period == cfg.TEST.EVAL_PERIOD
     assert lazy.train.eql.log_period == cfg.MODEL.EQL.LOG_PERIOD
+    assert lazy.train.eql.monitor == cfg.MODEL.EQL.MONITOR
+    assert tuple(lazy.train.eql.frequency_thresholds) == cfg.MODEL.EQL.FREQUENCY_THRESHOLDS
 
     train, test = lazy.dataloader.train, lazy.dataloader.test
     assert (train.dataset.names,) == cfg.DATASETS.TRAIN
     assert (test.dataset.names,) == cfg.DATASETS.TEST
     assert train.total_batch_size == cfg.SOLVER.IMS_PER_BATCH
-    resize = train.mapper.augmentations[0]
-    assert tuple(resize.short_edge_length) == cfg.INPUT.MIN_SIZE_TRAIN
-    assert resize.max_size == cfg.INPUT.MAX_SIZE_TRAIN
-    assert test.mapper.augmentations[0].short_edge_length == cfg.INPUT.MIN_SIZE_TEST
+    SAME_TRANSFORMS.get(cfg.MODEL.META_ARCHITECTURE, same_detection_transforms)(cfg, lazy)
     sampler = OmegaConf.select(train, "sampler")
     assert (sampler is not None) == (cfg.DATALOADER.SAMPLER_TRAIN == "RepeatFactorTrainingSampler")
     if sampler is not None:

@@ -17,7 +17,7 @@ train = dict(
     log_period=20,
     device="cuda",
     # As MODEL.EQL.* of a yaml config
-    eql=dict(reset_statistics=False, log_period=100, frequency_thresholds=(10, 100)),
+    eql=dict(monitor=False, reset_statistics=False, log_period=100, frequency_thresholds=(10, 100)),
 )
 
 optimizer = L(torch.optim.SGD)(

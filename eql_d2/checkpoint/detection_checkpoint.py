@@ -22,7 +22,8 @@ class EQLCheckpointer(DetectionCheckpointer):
     """
 
     def load(self, path: str, *args, **kwargs) -> dict[str, Any]:
-        if path and "://" not in path and not os.path.isfile(path):
+        # Detectron2 takes options after a question mark: model.pth?matching_heuristics=True
+        if path and "://" not in path and not os.path.isfile(path.split("?")[0]):
             raise InputError(f"checkpoint {path!r} does not exist: check MODEL.WEIGHTS")
         return super().load(path, *args, **kwargs)
 

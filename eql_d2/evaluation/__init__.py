@@ -1,6 +1,13 @@
 from .build import build_evaluator
+from .classification_evaluation import ClassificationEvaluator
 from .coco_evaluation import COCOEvaluator
 from .lvis_evaluation import LVISEvaluator
 from .open_images_evaluation import OpenImagesEvaluator
 
-__all__ = ["COCOEvaluator", "LVISEvaluator", "OpenImagesEvaluator", "build_evaluator"]
+__all__ = [
+    "COCOEvaluator",
+    "ClassificationEvaluator",
+    "LVISEvaluator",
+    "OpenImagesEvaluator",
+    "build_evaluator",
+]

@@ -10,13 +10,19 @@ from detectron2.evaluation import DatasetEvaluator
 from ..data import frequency_groups, get_image_count
 from ..data.datasets.open_images_classes import read_category_counts
 from ..exceptions import InputError
+from .classification_evaluation import ClassificationEvaluator
 from .coco_evaluation import COCOEvaluator
 from .lvis_evaluation import LVISEvaluator
 from .open_images_evaluation import OpenImagesEvaluator
 
 logger = logging.getLogger(__name__)
 
-_EVALUATORS = {"coco": COCOEvaluator, "lvis": LVISEvaluator, "open_images": OpenImagesEvaluator}
+_EVALUATORS = {
+    "classification": ClassificationEvaluator,
+    "coco": COCOEvaluator,
+    "lvis": LVISEvaluator,
+    "open_images": OpenImagesEvaluator,
+}
 
 
 def build_evaluator(
@@ -27,7 +33,7 @@ def build_evaluator(
     frequency_thresholds: tuple[int, int] = (10, 100),
     **kwargs,
 ) -> DatasetEvaluator:
-    """The evaluator for `evaluator_type` in the metadata: "lvis", "coco" or "open_images".
+    """The evaluator for `evaluator_type` in the metadata, for example "lvis" or "classification".
 
     Args:
         dataset_name: a registered data set.

@@ -1,16 +1,31 @@
 from .atss import ATSSAssigner, ATSSHead
+from .classification import (
+    CLASSIFIER_REGISTRY,
+    CosineClassifier,
+    ImageClassifier,
+    LinearClassifier,
+    build_classifier,
+)
 from .fast_rcnn import EQLFastRCNNOutputLayers
 from .improved_baseline import EQLImprovedBaseline
 from .retinanet import EQLRetinaNet
 from .roi_heads import EQLCascadeROIHeads, EQLRes5ROIHeads, EQLROIHeads
+from .torchvision_backbone import TorchvisionBackbone, build_torchvision_backbone
 
 __all__ = [
+    "CLASSIFIER_REGISTRY",
     "ATSSAssigner",
     "ATSSHead",
+    "CosineClassifier",
     "EQLCascadeROIHeads",
     "EQLFastRCNNOutputLayers",
     "EQLImprovedBaseline",
     "EQLROIHeads",
     "EQLRetinaNet",
     "EQLRes5ROIHeads",
+    "ImageClassifier",
+    "LinearClassifier",
+    "TorchvisionBackbone",
+    "build_classifier",
+    "build_torchvision_backbone",
 ]

@@ -1,4 +1,14 @@
 from .builtin import register_open_images
+from .class_folders import LongTail, register_class_folder
+from .image_lists import register_image_list
 from .json_instances import register_json_instances
+from .own_data import register_own_data
 
-__all__ = ["register_json_instances", "register_open_images"]
+__all__ = [
+    "LongTail",
+    "register_class_folder",
+    "register_image_list",
+    "register_json_instances",
+    "register_open_images",
+    "register_own_data",
+]

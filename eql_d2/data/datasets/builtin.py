@@ -8,6 +8,7 @@ import os
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
+from .image_lists import register_builtin_image_lists
 from .json_instances import load_json_instances, register_json_instances
 
 _OPEN_IMAGES = {
@@ -39,4 +40,6 @@ def register_builtin_open_images(root: str) -> None:
         )
 
 
-register_builtin_open_images(os.path.expanduser(os.getenv("DETECTRON2_DATASETS", "datasets")))
+_ROOT = os.path.expanduser(os.getenv("DETECTRON2_DATASETS", "datasets"))
+register_builtin_open_images(_ROOT)
+register_builtin_image_lists(_ROOT)

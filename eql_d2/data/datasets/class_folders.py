@@ -1,0 +1,158 @@
+"""The user's own images for classification: one folder for each class, with a long tail on wish."""
+
+import functools
+import math
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from ...exceptions import InputError
+
+_EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
+
+class LongTail(NamedTuple):
+    """Which long tail to cut from a data set, profile "exp": see :func:`long_tail_counts`.
+
+    Attributes:
+        factor: images of the most frequent class over those of the rarest, at least 1.
+        seed: chooses the order of the classes and the images that stay, 0 or more.
+    """
+
+    factor: float
+    seed: int
+
+
+def register_class_folder(name: str, folder: str, *, long_tail: LongTail | None = None) -> None:
+    """Register ``folder/<class name>/<images>``, after checking it.
+
+    Classes are the folders, ordered by name; images are the files in them that end in .jpg, .png
+    or another common image format. Hidden files, and folders further down, do not count.
+
+    Args:
+        name: name for ``DATASETS.TRAIN`` and ``DATASETS.TEST``.
+        folder: path of the folder with the class folders.
+        long_tail: keep only part of the images, by an exponential profile. The same arguments keep
+            the same images.
+
+    Raises:
+        InputError: the name is taken; the folder is missing or has no class folder; a class folder
+            has no image; the factor is below 1 or the seed negative.
+    """
+    if name in DatasetCatalog.list():
+        raise InputError(f"data set {name!r} is registered already: choose another name")
+    _check_long_tail(name, long_tail)
+    classes, files = _find_images(name, folder, long_tail)
+    DatasetCatalog.register(name, functools.partial(load_class_folder, name, folder, long_tail))
+    MetadataCatalog.get(name).set(
+        image_root=folder,
+        evaluator_type="classification",
+        thing_classes=classes,
+        class_image_count=[
+            {"id": i, "image_count": len(paths)} for i, paths in enumerate(files, start=1)
+        ],
+    )
+
+
+def load_class_folder(name: str, folder: str, long_tail: LongTail | None = None) -> list[dict]:
+    """Records in Detectron2's standard format, ordered by class and file name.
+
+    Raises:
+        InputError: as for :func:`register_class_folder`.
+    """
+    _, files = _find_images(name, folder, long_tail)
+    labelled = [(path, label) for label, paths in enumerate(files) for path in paths]
+    return [
+        {"file_name": path, "image_id": i, "annotations": [{"category_id": label}]}
+        for i, (path, label) in enumerate(labelled)
+    ]
+
+
+def long_tail_counts(class_sizes: Sequence[int], long_tail: LongTail) -> list[int]:
+    r"""How many images each class keeps by the profile "exp".
+
+    The seed gives each class a rank k, 0 to C - 1. With n images in the largest class, the class of
+    rank k keeps
+
+    .. math:: \max(1, \mathrm{round}(n \cdot factor^{-k / (C - 1)}))
+
+    images, or all that it has if they are fewer.
+
+    Args:
+        class_sizes: images of each class, (C,).
+        long_tail: factor and seed.
+
+    Returns:
+        (C,), in the order of `class_sizes`.
+    """
+    ranks = _random(long_tail.seed).permutation(len(class_sizes))
+    largest, last_rank = max(class_sizes), max(len(class_sizes) - 1, 1)
+    return [
+        min(size, max(1, round(largest * long_tail.factor ** (-int(rank) / last_rank))))
+        for size, rank in zip(class_sizes, ranks)
+    ]
+
+
+def _cut_long_tail(files: list[list[str]], long_tail: LongTail) -> list[list[str]]:
+    counts = long_tail_counts([len(paths) for paths in files], long_tail)
+    kept = []
+    for label, (paths, count) in enumerate(zip(files, counts)):
+        # Each class draws from a stream of its own: one image more elsewhere changes nothing here.
+        order = _random([long_tail.seed, label]).permutation(len(paths))
+        kept.append([paths[i] for i in sorted(order[:count])])
+    return kept
+
+
+def _random(seed: int | list[int]) -> np.random.RandomState:
+    # The generator whose stream NumPy has promised never to change.
+    return np.random.RandomState(seed)
+
+
+def _find_images(
+    name: str, folder: str, long_tail: LongTail | None
+) -> tuple[list[str], list[list[str]]]:
+    """Names of the classes and, for each, the paths of its images."""
+    if not os.path.isdir(folder):
+        raise InputError(f"data set {name!r}: folder {folder!r} does not exist: check the path")
+    classes = sorted(
+        entry.name
+        for entry in os.scandir(folder)
+        if entry.is_dir() and not entry.name.startswith(".")
+    )
+    if not classes:
+        raise InputError(
+            f"data set {name!r}: folder {folder!r} has no class folder: put the images of each "
+            "class into a folder with its name"
+        )
+    files = [_images_of(name, os.path.join(folder, class_name)) for class_name in classes]
+    return classes, files if long_tail is None else _cut_long_tail(files, long_tail)
+
+
+def _images_of(name: str, folder: str) -> list[str]:
+    files = sorted(
+        file
+        for file in os.listdir(folder)
+        if file.lower().endswith(_EXTENSIONS) and not file.startswith(".")
+    )
+    if not files:
+        raise InputError(
+            f"data set {name!r}: class folder {folder!r} has no image ({', '.join(_EXTENSIONS)}): "
+            "add images or remove the folder"
+        )
+    return [os.path.join(folder, file) for file in files]
+
+
+def _check_long_tail(name: str, long_tail: LongTail | None) -> None:
+    if long_tail is None:
+        return
+    factor, seed = long_tail
+    if not 1 <= factor < math.inf:
+        raise InputError(
+            f"data set {name!r}: long-tail factor is {factor}: give the images of the most "
+            "frequent class over those of the rarest, 1 or more"
+        )
+    if not 0 <= seed < 2**32:
+        raise InputError(f"data set {name!r}: long-tail seed is {seed}: give 0 to 2^32 - 1")

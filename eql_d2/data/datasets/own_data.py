@@ -1,0 +1,43 @@
+"""The user's own data sets, as options of train_net.py or keys of a config name them."""
+
+from collections.abc import Iterable, Sequence
+
+from ...exceptions import InputError
+from .class_folders import LongTail, register_class_folder
+from .json_instances import register_json_instances
+
+
+def register_own_data(
+    json_files: Iterable[Sequence] = (),
+    class_folders: Iterable[Sequence] = (),
+    mask_folders: Iterable[Sequence] = (),
+) -> None:
+    """Register any number of data sets.
+
+    Args:
+        json_files: entries of ``DATASETS.JSON``, see :func:`register_json_instances`.
+        class_folders: entries of ``DATASETS.CLASS_FOLDERS``: (name, folder) or (name, folder,
+            factor, seed), see :func:`register_class_folder`.
+        mask_folders: entries of ``DATASETS.MASK_FOLDERS``, see :func:`register_mask_folder`.
+
+    Raises:
+        InputError: an entry has another length; or as the functions named.
+    """
+    for entry in json_files:
+        _check_length("JSON", entry, (3,))
+        register_json_instances(*entry)
+    for entry in class_folders:
+        _check_length("CLASS_FOLDERS", entry, (2, 4))
+        name, folder, *long_tail = entry
+        register_class_folder(name, folder, long_tail=LongTail(*long_tail) if long_tail else None)
+    for entry in mask_folders:
+        _check_length("MASK_FOLDERS", entry, (4,))
+        raise NotImplementedError
+
+
+def _check_length(key: str, entry: Sequence, lengths: tuple[int, ...]) -> None:
+    if len(entry) not in lengths:
+        raise InputError(
+            f"DATASETS.{key} has the entry {tuple(entry)}: give "
+            f"{' or '.join(map(str, lengths))} values, see config.py"
+        )

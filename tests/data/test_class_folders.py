@@ -1,0 +1,112 @@
+import pytest
+from detectron2.data import DatasetCatalog, MetadataCatalog, get_detection_dataset_dicts
+
+from eql_d2 import InputError
+from eql_d2.data import get_image_count
+from eql_d2.data.datasets.class_folders import LongTail, long_tail_counts, register_class_folder
+
+from .class_images import make_class_folders
+
+pytestmark = pytest.mark.usefixtures("no_datasets_left")
+
+
+def files_of(name):
+    return [record["file_name"] for record in DatasetCatalog.get(name)]
+
+
+def test_classes_are_the_folders_by_name(tmp_path):
+    folder = make_class_folders(tmp_path, [3, 1, 2])
+    (tmp_path / ".cache").mkdir()
+    (tmp_path / "class1/notes.txt").write_text("")
+    (tmp_path / "class1/.hidden.png").write_bytes(b"")
+    register_class_folder("own", folder)
+    metadata = MetadataCatalog.get("own")
+    assert metadata.thing_classes == ["class0", "class1", "class2"]
+    assert metadata.evaluator_type == "classification"
+    assert get_image_count("own").tolist() == [3, 1, 2]
+    records = get_detection_dataset_dicts("own")  # with Detectron2's own filter and table
+    assert [r["annotations"][0]["category_id"] for r in records] == [0, 0, 0, 1, 2, 2]
+    assert [r["image_id"] for r in records] == list(range(6))
+    assert records[3]["file_name"] == str(tmp_path / "class1/0.png")
+
+
+def test_long_tail_is_the_same_for_the_same_seed_and_another_for_another(tmp_path):
+    folder = make_class_folders(tmp_path, [12] * 6, side=4)
+    register_class_folder("whole", folder)
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        register_class_folder(name, folder, long_tail=LongTail(12, seed))
+    assert files_of("a") == files_of("a") == files_of("b") != files_of("c")
+    assert set(files_of("a")) < set(files_of("whole"))
+    assert sorted(get_image_count("a").tolist()) == sorted(get_image_count("c").tolist())
+    assert get_image_count("a").sum() == len(files_of("a"))
+
+
+def test_long_tail_of_a_data_set_is_not_that_of_another_version():
+    """A changed draw would make other people's numbers incomparable, without a word."""
+    assert long_tail_counts([100] * 6, LongTail(50, 0)) == [2, 21, 46, 10, 100, 4]
+    assert long_tail_counts([100] * 6, LongTail(50, 1)) == [21, 46, 4, 100, 10, 2]
+
+
+def test_profile_falls_exponentially_from_the_largest_class_to_the_factor():
+    counts = sorted(long_tail_counts([500] * 100, LongTail(100, 3)), reverse=True)
+    assert counts[0] == 500 and counts[-1] == 5
+    assert all(
+        kept == pytest.approx(500 * 100 ** (-k / 99), abs=0.5) for k, kept in enumerate(counts)
+    )
+    assert sum(counts) == pytest.approx(500 * 99 / 100 / (1 - 100 ** (-1 / 99)), rel=0.02)
+
+
+def test_no_class_keeps_more_than_it_has_nor_nothing():
+    sizes = [7, 1000, 1, 30]
+    for seed in range(10):
+        counts = long_tail_counts(sizes, LongTail(1e6, seed))
+        assert all(1 <= kept <= size for kept, size in zip(counts, sizes))
+    assert long_tail_counts(sizes, LongTail(1, 0)) == sizes
+    assert long_tail_counts([9], LongTail(50, 0)) == [9]
+
+
+def test_images_of_a_class_do_not_depend_on_the_other_classes(tmp_path):
+    for root in ("a", "b"):
+        make_class_folders(tmp_path / root, [20, 20, 20], side=4)
+    for i in range(12, 20):
+        (tmp_path / f"b/class0/{i}.png").unlink()
+    kept = {}
+    for root in ("a", "b"):
+        register_class_folder(root, str(tmp_path / root), long_tail=LongTail(4, 0))
+        kept[root] = [f.removeprefix(str(tmp_path / root)) for f in files_of(root)]
+        kept[root] = [f for f in kept[root] if "class0" not in f]
+    assert kept["a"] == kept["b"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("/nowhere",), "'own': folder '/nowhere' does not exist"),
+        (("{}/class0",), "class0' has no class folder"),
+        (("{}", LongTail(0.5, 0)), "long-tail factor is 0.5"),
+        (("{}", LongTail(float("nan"), 0)), "long-tail factor is nan"),
+        (("{}", LongTail(50, -1)), "long-tail seed is -1"),
+    ],
+)
+def test_bad_arguments_get_one_line(tmp_path, arguments, message):
+    make_class_folders(tmp_path, [1, 1])
+    folder, *long_tail = arguments
+    with pytest.raises(InputError, match=message) as error:
+        register_class_folder("own", folder.format(tmp_path), long_tail=next(iter(long_tail), None))
+    assert "\n" not in str(error.value) and "own" not in DatasetCatalog.list()
+
+
+def test_empty_class_folder_is_named(tmp_path):
+    folder = make_class_folders(tmp_path, [1, 1])
+    (tmp_path / "class0b").mkdir()
+    (tmp_path / "class0b/readme.txt").write_text("soon")
+    with pytest.raises(InputError, match=r"class folder '.*class0b' has no image"):
+        register_class_folder("own", folder)
+    assert "own" not in DatasetCatalog.list()
+
+
+def test_taken_name_is_refused(tmp_path):
+    folder = make_class_folders(tmp_path, [1])
+    register_class_folder("own", folder)
+    with pytest.raises(InputError, match="'own' is registered already"):
+        register_class_folder("own", folder)
