@@ -106,7 +106,10 @@ def same_sem_seg_transforms(cfg, lazy):
     for is_train, loader in ((True, lazy.dataloader.train), (False, lazy.dataloader.test)):
         ours, theirs = instantiate(loader.mapper), build_mapper(cfg, is_train)
         assert ours.image_format == theirs.image_format
-        assert repr(ours.augmentations) == repr(theirs.augmentations)
+        texts = [repr(mapper.augmentations) for mapper in (ours, theirs)]
+        texts = [text.replace("(", "[").replace(",)", ")").replace(")", "]") for text in texts]
+        assert texts[0] == texts[1]
+        assert (ours.num_classes, ours.ignore_label) == (theirs.num_classes, theirs.ignore_label)
 
 
 SAME_TRANSFORMS = {
@@ -116,7 +119,7 @@ SAME_TRANSFORMS = {
 
 
 def test_only_the_demo_has_no_twins():
-    assert {p.parent.name for p in YAML if p not in TWINS} == {"Demo"} and len(TWINS) == 33
+    assert {p.parent.name for p in YAML if p not in TWINS} == {"Demo"} and len(TWINS) == 52
 
 
 @pytest.mark.parametrize("path", [p for p in YAML if p not in TWINS], ids=name_of)

@@ -104,7 +104,7 @@ def test_lazy_config_trains_resumes_and_evaluates(data):
 
     run(LAZY, data, **named("a"))
     before = statistics(data / "output/model_final.pth")
-    assert (data / "output/gradient_ratio.npz").exists()
+    assert (data / "output/gradient_record.dat").exists()
     assert (data / "output/inference/per_category_bbox.json").exists()
     kwargs = named("b")
     kwargs["opts"].append("train.max_iter=3")

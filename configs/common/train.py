@@ -17,7 +17,13 @@ train = dict(
     log_period=20,
     device="cuda",
     # As MODEL.EQL.* of a yaml config
-    eql=dict(monitor=False, reset_statistics=False, log_period=100, frequency_thresholds=(10, 100)),
+    eql=dict(
+        monitor=False,
+        reset_statistics=False,
+        log_period=100,
+        frequency_thresholds=(10, 100),
+        sem_seg_groups=("pixels", ()),
+    ),
 )
 
 optimizer = L(torch.optim.SGD)(

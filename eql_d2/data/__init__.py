@@ -13,24 +13,34 @@ from .datasets import (
     register_class_folder,
     register_image_list,
     register_json_instances,
+    register_mask_folder,
     register_open_images,
     register_own_data,
 )
+from .label_frequency import LabelFrequency, LabelGroups, count_labels, sem_seg_groups
+from .sem_seg_mapper import SemSegMapper, build_sem_seg_augmentation
 
 __all__ = [
     "CategoryFrequency",
     "ClassificationMapper",
     "DatasetMapper",
+    "LabelFrequency",
+    "LabelGroups",
     "LongTail",
+    "SemSegMapper",
     "build_classification_transform",
     "build_mapper",
+    "build_sem_seg_augmentation",
     "count_categories",
+    "count_labels",
     "frequency_groups",
     "get_image_count",
     "get_image_frequency",
     "register_class_folder",
     "register_image_list",
     "register_json_instances",
+    "register_mask_folder",
     "register_open_images",
     "register_own_data",
+    "sem_seg_groups",
 ]

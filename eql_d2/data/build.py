@@ -6,8 +6,9 @@ from detectron2.config import CfgNode
 
 from .classification_mapper import ClassificationMapper
 from .dataset_mapper import DatasetMapper
+from .sem_seg_mapper import SemSegMapper
 
-_MAPPERS = {"ImageClassifier": ClassificationMapper}
+_MAPPERS = {"ImageClassifier": ClassificationMapper, "SemanticSegmentor": SemSegMapper}
 
 
 def build_mapper(cfg: CfgNode, is_train: bool) -> Callable[[dict], dict]:

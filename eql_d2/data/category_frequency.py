@@ -77,9 +77,12 @@ def get_image_count(dataset_names: str | Sequence[str]) -> np.ndarray:
         metadata = MetadataCatalog.get(name)
         if metadata.get("class_image_count") is None:
             records = DatasetCatalog.get(name)
-            counts = count_categories(records, len(metadata.thing_classes)).image_count
+            counts = count_categories(records, len(metadata.thing_classes))
             metadata.class_image_count = [
-                {"id": i, "image_count": int(count)} for i, count in enumerate(counts, start=1)
+                {"id": i, "image_count": int(images), "instance_count": int(instances)}
+                for i, (images, instances) in enumerate(
+                    zip(counts.image_count, counts.instance_count), start=1
+                )
             ]
         by_id = sorted(metadata.class_image_count, key=lambda category: category["id"])
         total = total + np.array([c["image_count"] for c in by_id], dtype=np.int64)

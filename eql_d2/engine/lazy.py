@@ -10,12 +10,19 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from ..checkpoint import EQLCheckpointer
-from ..data import frequency_groups, get_image_count
+from ..losses import ClassificationLoss
+from .category_table import category_table
 from .defaults import check_num_classes, reset_statistics
-from .hooks import GradientRatioHook, find_statistics
+from .hooks import GradientRatioHook, ReportHook, find_statistics
 
 # What a config may set as ``train.eql``; the same as MODEL.EQL.* of a yaml config.
-_EQL_DEFAULTS = {"reset_statistics": False, "log_period": 100, "frequency_thresholds": (10, 100)}
+_EQL_DEFAULTS = {
+    "monitor": False,
+    "reset_statistics": False,
+    "log_period": 100,
+    "frequency_thresholds": (10, 100),
+    "sem_seg_groups": ("pixels", ()),
+}
 
 
 def build_lazy_model(cfg: DictConfig) -> nn.Module:
@@ -24,7 +31,12 @@ def build_lazy_model(cfg: DictConfig) -> nn.Module:
     Raises:
         InputError: its losses are for another number of classes than the data sets have.
     """
-    model = instantiate(cfg.model).to(cfg.train.device)
+    model = instantiate(cfg.model)
+    if cfg.train.get("eql", {}).get("monitor", False):
+        for module in model.modules():
+            if isinstance(module, ClassificationLoss):
+                module.monitor()
+    model.to(cfg.train.device)
     check_num_classes(model, [*_dataset_names(cfg, "train"), *_dataset_names(cfg, "test")])
     return model
 
@@ -73,11 +85,14 @@ def _build_hooks(cfg, eql, trainer, checkpointer) -> list:
         checkpoint = hooks.PeriodicCheckpointer(checkpointer, **cfg.train.checkpointer)
         ret.insert(2, checkpoint)
         if eql.log_period > 0 and find_statistics(trainer.model):
-            image_count = get_image_count(_dataset_names(cfg, "train"))
-            groups = frequency_groups(image_count, eql.frequency_thresholds)
-            ret.append(GradientRatioHook(eql.log_period, cfg.train.output_dir, groups))
+            categories = category_table(
+                _dataset_names(cfg, "train"), eql.frequency_thresholds, eql.sem_seg_groups
+            )
+            ret.append(GradientRatioHook(eql.log_period, cfg.train.output_dir, categories))
         writers = default_writers(cfg.train.output_dir, cfg.train.max_iter)
         ret.append(hooks.PeriodicWriter(writers, period=cfg.train.log_period))
+        if eql.log_period > 0:
+            ret.append(ReportHook(cfg.train.output_dir))
     return ret
 
 

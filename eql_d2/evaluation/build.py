@@ -6,14 +6,17 @@ from collections.abc import Sequence
 import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
+from detectron2.utils import comm
 
-from ..data import frequency_groups, get_image_count
+from ..data import count_labels, frequency_groups, get_image_count
+from ..data import sem_seg_groups as make_sem_seg_groups
 from ..data.datasets.open_images_classes import read_category_counts
 from ..exceptions import InputError
 from .classification_evaluation import ClassificationEvaluator
 from .coco_evaluation import COCOEvaluator
 from .lvis_evaluation import LVISEvaluator
 from .open_images_evaluation import OpenImagesEvaluator
+from .sem_seg_evaluation import SemSegEvaluator
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +25,7 @@ _EVALUATORS = {
     "coco": COCOEvaluator,
     "lvis": LVISEvaluator,
     "open_images": OpenImagesEvaluator,
+    "sem_seg": SemSegEvaluator,
 }
 
 
@@ -31,6 +35,7 @@ def build_evaluator(
     *,
     training_datasets: str | Sequence[str] = (),
     frequency_thresholds: tuple[int, int] = (10, 100),
+    sem_seg_groups: tuple[str, Sequence[float]] = ("pixels", ()),
     **kwargs,
 ) -> DatasetEvaluator:
     """The evaluator for `evaluator_type` in the metadata, for example "lvis" or "classification".
@@ -42,6 +47,8 @@ def build_evaluator(
             frequent. Without them, or where they cannot be counted, the groups are those of the
             annotation file, if it has any. For "open_images" their instances make five groups.
         frequency_thresholds: most training images of a rare and of a common category.
+        sem_seg_groups: for "sem_seg" instead of them, the rule and the thresholds of
+            :func:`eql_d2.data.sem_seg_groups`.
         **kwargs: further arguments of the evaluator.
 
     Raises:
@@ -56,6 +63,8 @@ def build_evaluator(
     names = [training_datasets] if isinstance(training_datasets, str) else list(training_datasets)
     if evaluator_type == "open_images":
         kwargs |= _open_images_counts(names)
+    elif evaluator_type == "sem_seg":
+        kwargs |= _label_counts(names, *sem_seg_groups)
     elif (image_count := _training_image_count(names, evaluator_type)) is not None:
         kwargs["image_count"] = image_count
         kwargs["category_groups"] = frequency_groups(image_count, frequency_thresholds)
@@ -87,3 +96,16 @@ def _open_images_counts(names: Sequence[str]) -> dict[str, np.ndarray]:
         return {}
     image_counts, instance_counts = zip(*counts)
     return {"image_count": sum(image_counts), "instance_count": sum(instance_counts)}
+
+
+def _label_counts(names: Sequence[str], group_by: str, thresholds: Sequence[float]) -> dict:
+    """Counts and groups of the classes of segmentation; only the main process needs them."""
+    if not names or not comm.is_main_process():
+        return {}
+    try:
+        frequency = count_labels(names)
+    except (InputError, FileNotFoundError) as error:
+        logger.warning(f"The training data give no head, common and tail groups: {error}")
+        return {}
+    groups = make_sem_seg_groups(frequency, group_by, thresholds)
+    return {"frequency": frequency, "label_groups": groups}

@@ -10,6 +10,7 @@ from .fast_rcnn import EQLFastRCNNOutputLayers
 from .improved_baseline import EQLImprovedBaseline
 from .retinanet import EQLRetinaNet
 from .roi_heads import EQLCascadeROIHeads, EQLRes5ROIHeads, EQLROIHeads
+from .semantic_seg import EQLDeepLabV3PlusHead, EQLSemSegFPNHead
 from .torchvision_backbone import TorchvisionBackbone, build_torchvision_backbone
 
 __all__ = [
@@ -18,11 +19,13 @@ __all__ = [
     "ATSSHead",
     "CosineClassifier",
     "EQLCascadeROIHeads",
+    "EQLDeepLabV3PlusHead",
     "EQLFastRCNNOutputLayers",
     "EQLImprovedBaseline",
     "EQLROIHeads",
     "EQLRetinaNet",
     "EQLRes5ROIHeads",
+    "EQLSemSegFPNHead",
     "ImageClassifier",
     "LinearClassifier",
     "TorchvisionBackbone",

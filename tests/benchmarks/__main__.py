@@ -4,7 +4,7 @@ import platform
 
 import torch
 
-from tests.benchmarks import efl, eqlv2, softmax_eql
+from tests.benchmarks import efl, eqlv2, gradient_hook, softmax_eql
 
 NUM_THREADS = 2
 
@@ -15,3 +15,4 @@ if __name__ == "__main__":
     eqlv2.main()
     efl.main()
     softmax_eql.main()
+    gradient_hook.main()

@@ -9,11 +9,11 @@ from detectron2.data import DatasetCatalog
 from detectron2.engine.hooks import PreciseBN
 from detectron2.modeling import build_model
 from detectron2.utils.env import seed_all_rng
-from detectron2.utils.events import EventStorage
 
-from eql_d2 import EFL, EQLv2, InputError
+from eql_d2 import InputError
 from eql_d2.checkpoint import EQLCheckpointer
-from eql_d2.engine import GradientRatioHook, Trainer
+from eql_d2.engine import Trainer
+from eql_d2.engine.gradient_record import read_record
 from eql_d2.engine.hooks import find_statistics
 from tests.conftest import as_retinanet
 
@@ -38,10 +38,12 @@ def test_trains_evaluates_and_logs_the_ratio(registered_cfg, tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "output/metrics.json").open()]
     logged = {key for line in lines for key in line}
     assert {"gradient_ratio/rare", "gradient_ratio/all", "bbox/AP", "segm/APr"} <= logged
-    with np.load(tmp_path / "output/gradient_ratio.npz") as record:
-        assert record["iteration"] == 4
-        ratio = record["roi_heads.box_predictor.loss_cls/ratio"]
-    np.testing.assert_array_equal(ratio, statistics_of(trainer.model).ratio())
+    record = read_record(tmp_path / "output")
+    assert record.iterations.tolist() == [2, 4]
+    assert [c["image_count"] for c in record.categories] == [8, 4, 2, 2, 1]
+    assert [c["instance_count"] for c in record.categories] == [8, 4, 2, 2, 1]
+    ratio = record.losses["roi_heads.box_predictor.loss_cls"].ratio[-1]
+    np.testing.assert_array_equal(ratio, statistics_of(trainer.model).ratio().float())
     per_category = json.load(open(tmp_path / "output/inference/tiny_val/per_category_bbox.json"))
     assert [category["group"] for category in per_category] == ["r"] * 5
 
@@ -158,40 +160,6 @@ def test_reset_never_touches_a_resumed_run(registered_cfg):
     second = Trainer(registered_cfg)
     second.resume_or_load(resume=True)
     assert torch.equal(statistics_of(second.model).neg_grad, statistics_of(first.model).neg_grad)
-
-
-def test_hook_groups_and_caps_the_ratios(tmp_path):
-    class Model(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.loss = EQLv2(4)
-
-    hook = GradientRatioHook(10, str(tmp_path), ["r", "c", "f", "f"])
-    hook.trainer = type("T", (), {"model": Model(), "iter": 9, "max_iter": 100})()
-    hook.trainer.model.loss.statistics.update(
-        torch.tensor([0.0, 1, 2, 9]), torch.tensor([5.0, 2, 4, 3])
-    )
-    with EventStorage() as storage:
-        hook.after_step()
-        latest = {name: value for name, (value, _) in storage.latest().items()}
-    expected = {"rare": 0, "common": 0.5, "frequent": 0.75, "all": 0.5}
-    expected |= {"starving": 0.25, "balanced": 0.25}
-    assert latest == pytest.approx({f"gradient_ratio/{k}": v for k, v in expected.items()})
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["gradient_ratio.npz"]
-
-
-def test_t11_a_ratio_stuck_at_one_is_warned_of_once(tmp_path, warnings):
-    model = torch.nn.ModuleDict({"loss": EFL(4)})
-    hook = GradientRatioHook(10, str(tmp_path), "rrcf")
-    hook.trainer = type("T", (), {"model": model, "iter": 9, "max_iter": 10**6})()
-    model["loss"].statistics.update(torch.full((4,), 3.0), torch.ones(4))
-    with EventStorage():
-        hook.after_step()
-        assert not warnings
-        hook.trainer.iter = 1999
-        hook.after_step()
-        hook.after_step()
-    assert len(warnings) == 1 and "loss: 100% of the categories" in warnings[0]
 
 
 def test_retinanet_trains_and_evaluates(registered_cfg):

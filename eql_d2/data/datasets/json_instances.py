@@ -56,8 +56,10 @@ def register_json_instances(
         image_root=image_root,
         evaluator_type=evaluator_type or ("lvis" if federated else "coco"),
         class_image_count=[
-            {"id": category["id"], "image_count": int(count)}
-            for category, count in zip(categories, counts.image_count)
+            {"id": category["id"], "image_count": int(images), "instance_count": int(instances)}
+            for category, images, instances in zip(
+                categories, counts.image_count, counts.instance_count
+            )
         ],
         **_class_metadata(categories),
     )
@@ -73,6 +75,17 @@ def load_json_instances(name: str, json_file: str, image_root: str) -> list[dict
     categories = sorted(data["categories"], key=lambda category: category["id"])
     MetadataCatalog.get(name).set(**_class_metadata(categories))
     return _to_records(name, data, image_root)
+
+
+def read_class_names(json_file: str) -> list[str]:
+    """Names of the categories of a file, in the order of their ids.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    data = _read_json(os.path.basename(json_file), json_file)
+    categories = sorted(data["categories"], key=lambda category: category["id"])
+    return _class_metadata(categories)["thing_classes"]
 
 
 def _class_metadata(categories: list[dict]) -> dict:

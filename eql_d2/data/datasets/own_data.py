@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from ...exceptions import InputError
 from .class_folders import LongTail, register_class_folder
 from .json_instances import register_json_instances
+from .mask_folders import register_mask_folder
 
 
 def register_own_data(
@@ -32,7 +33,7 @@ def register_own_data(
         register_class_folder(name, folder, long_tail=LongTail(*long_tail) if long_tail else None)
     for entry in mask_folders:
         _check_length("MASK_FOLDERS", entry, (4,))
-        raise NotImplementedError
+        register_mask_folder(*entry)
 
 
 def _check_length(key: str, entry: Sequence, lengths: tuple[int, ...]) -> None:

@@ -1,0 +1,9 @@
+"""The twin of semantic_fpn_R_50_160k_softmax_eql.yaml."""
+
+from detectron2.config import LazyCall as L
+
+from eql_d2 import SoftmaxEQL
+
+from .base_ade20k_semantic_fpn import dataloader, lr_multiplier, model, optimizer, train  # noqa: F401
+
+model.sem_seg_head.loss_cls = L(SoftmaxEQL)(num_classes="${..num_classes}")

@@ -1,0 +1,114 @@
+"""Mapper of semantic segmentation."""
+
+import copy
+
+import detectron2.data.transforms as T
+import numpy as np
+import torch
+from detectron2.config import CfgNode, configurable
+from detectron2.data.detection_utils import build_augmentation, read_image
+
+from ..exceptions import InputError
+from .label_maps import read_label_map
+
+
+def build_sem_seg_augmentation(cfg: CfgNode, is_train: bool) -> list[T.Augmentation]:
+    """Detectron2's resizing and flip, and between them the crop of ``INPUT.CROP``.
+
+    Unlike in detection the crop comes after the resizing, so that all are of one size; it is tried
+    again while one class fills more than ``INPUT.CROP.SINGLE_CATEGORY_MAX_AREA`` of it, as in
+    DeepLab.
+    """
+    augmentations = build_augmentation(cfg, is_train)
+    if is_train and cfg.INPUT.CROP.ENABLED:
+        crop = T.RandomCrop_CategoryAreaConstraint(
+            cfg.INPUT.CROP.TYPE,
+            cfg.INPUT.CROP.SIZE,
+            cfg.INPUT.CROP.SINGLE_CATEGORY_MAX_AREA,
+            cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
+        )
+        augmentations.insert(1, crop)
+    return augmentations
+
+
+class SemSegMapper:
+    """From a record of a data set to what Detectron2's ``SemanticSegmentor`` takes.
+
+    Detectron2's own mapper reads the grey values of a label map, not the indices of its palette,
+    and checks no label.
+
+    Args:
+        is_train: whether the label map is read, too.
+        augmentations: applied to image and label map alike.
+        image_format: order of the channels that the model takes, "BGR" or "RGB".
+        num_classes: number C of classes: labels are 0..C-1.
+        ignore_label: value of pixels without a label.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        is_train: bool,
+        augmentations: list[T.Augmentation],
+        image_format: str,
+        num_classes: int,
+        ignore_label: int = 255,
+    ):
+        self.is_train = is_train
+        self.augmentations = T.AugmentationList(augmentations)
+        self.image_format = image_format
+        self.num_classes = num_classes
+        self.ignore_label = ignore_label
+
+    @classmethod
+    def from_config(cls, cfg, is_train):
+        return {
+            "is_train": is_train,
+            "augmentations": build_sem_seg_augmentation(cfg, is_train),
+            "image_format": cfg.INPUT.FORMAT,
+            "num_classes": cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES,
+            "ignore_label": cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
+        }
+
+    def __call__(self, record: dict) -> dict:
+        """Read and transform.
+
+        Args:
+            record: with "file_name" and, for training, "sem_seg_file_name".
+
+        Returns:
+            The record with "image", uint8 (3, H, W), "height" and "width" of the image file and,
+            for training, "sem_seg", int64 (H, W).
+
+        Raises:
+            InputError: a file is missing or damaged, has an unknown label, or the two differ in
+                size.
+        """
+        record = copy.deepcopy(record)
+        sem_seg_file_name = record.pop("sem_seg_file_name", None)
+        image = self._read_image(record["file_name"])
+        record["height"], record["width"] = image.shape[:2]
+        labels = None
+        if self.is_train:
+            labels = read_label_map(sem_seg_file_name, self.num_classes, self.ignore_label)
+            if labels.shape != image.shape[:2]:
+                raise InputError(
+                    f"label map {sem_seg_file_name!r} is of {labels.shape[::-1]} pixels but its "
+                    f"image of {image.shape[1::-1]}: they must have the same size"
+                )
+        inputs = T.AugInput(image, sem_seg=labels)
+        self.augmentations(inputs)
+        record["image"] = torch.from_numpy(np.ascontiguousarray(inputs.image.transpose(2, 0, 1)))
+        if self.is_train:
+            record["sem_seg"] = torch.from_numpy(inputs.sem_seg.astype(np.int64))
+        return record
+
+    def _read_image(self, path: str) -> np.ndarray:
+        try:
+            return read_image(path, self.image_format)
+        except (OSError, SyntaxError) as error:
+            raise InputError(
+                f"image {path!r} cannot be used ({' '.join(str(error).split())}): replace it or "
+                "remove it, and its label map, from the data set"
+            ) from error

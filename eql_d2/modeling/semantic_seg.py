@@ -1,0 +1,110 @@
+"""Semantic segmentation heads, composed with a classification loss.
+
+There is no official code of the equalization losses for segmentation: that each labelled pixel is a
+row of the loss, its mean over the pixels of a process and its statistics the sums over them, is our
+reconstruction.
+"""
+
+import math
+
+import torch.nn.functional as F
+from detectron2.config import configurable
+from detectron2.layers import ShapeSpec
+from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
+from detectron2.modeling.meta_arch.semantic_seg import SemSegFPNHead
+from detectron2.projects.deeplab import DeepLabV3PlusHead
+from torch import Tensor, nn
+
+from ..exceptions import InputError
+from ..losses import ClassificationLoss, build_loss
+
+
+class _LossModule:
+    """What both heads do with their loss: take it over, start its prior, call it on maps."""
+
+    def _set_loss(self, loss_cls: ClassificationLoss) -> None:
+        num_classes = self.predictor.out_channels
+        if loss_cls.num_classes != num_classes:
+            raise InputError(
+                f"{type(loss_cls).__name__} is for {loss_cls.num_classes} classes but the head has "
+                f"{num_classes}: set both to the number of classes of the data"
+            )
+        self.loss_cls = loss_cls
+        if loss_cls.prior_prob is not None:
+            prior = loss_cls.prior_prob
+            nn.init.constant_(self.predictor.bias, -math.log((1 - prior) / prior))
+
+    def losses(self, predictions: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Loss of logits (N, C, h, w), upsampled as in the base class, and labels (N, H, W)."""
+        predictions = F.interpolate(
+            predictions.float(),
+            scale_factor=self.common_stride,
+            mode="bilinear",
+            align_corners=False,
+        )
+        targets = targets.masked_fill(targets == self.ignore_value, -1)
+        return {"loss_sem_seg": self.loss_cls(predictions, targets) * self.loss_weight}
+
+    # Inference stays as it is: with C columns and no background the class of the largest logit is
+    # the class of the largest probability, of a softmax and of sigmoids.
+
+
+@SEM_SEG_HEADS_REGISTRY.register()
+class EQLSemSegFPNHead(_LossModule, SemSegFPNHead):
+    """Detectron2's ``SemSegFPNHead`` with the classification loss given as a module.
+
+    Args:
+        input_shape: shapes of the features, by name.
+        loss_cls: classification loss; the mean over the pixels that are not ignored.
+        **kwargs: arguments of ``SemSegFPNHead``.
+
+    Raises:
+        InputError: the loss is for another number of classes.
+    """
+
+    @configurable
+    def __init__(
+        self, input_shape: dict[str, ShapeSpec], *, loss_cls: ClassificationLoss, **kwargs
+    ):
+        # By name: a LazyConfig's dict as first argument would be taken for a config.
+        super().__init__(input_shape=input_shape, **kwargs)
+        self._set_loss(loss_cls)
+
+    @classmethod
+    def from_config(cls, cfg, input_shape):
+        ret = super().from_config(cfg, input_shape)
+        return ret | {"loss_cls": build_loss(cfg, cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES)}
+
+
+@SEM_SEG_HEADS_REGISTRY.register()
+class EQLDeepLabV3PlusHead(_LossModule, DeepLabV3PlusHead):
+    """The ``DeepLabV3PlusHead`` of Detectron2's DeepLab with the loss given as a module.
+
+    Args:
+        input_shape: shapes of the features, by name.
+        loss_cls: classification loss; the mean over the pixels that are not ignored.
+        **kwargs: arguments of ``DeepLabV3PlusHead``; ``loss_type`` must be "cross_entropy".
+
+    Raises:
+        InputError: the loss is for another number of classes; hard pixel mining is asked for,
+            which would choose the negatives that the gradient ratio counts.
+    """
+
+    @configurable
+    def __init__(
+        self, input_shape: dict[str, ShapeSpec], *, loss_cls: ClassificationLoss, **kwargs
+    ):
+        if kwargs.get("loss_type", "cross_entropy") != "cross_entropy":
+            raise InputError(
+                f"MODEL.SEM_SEG_HEAD.LOSS_TYPE is {kwargs['loss_type']!r}: it would choose the "
+                f"pixels that {type(loss_cls).__name__} sees, set it to 'cross_entropy'"
+            )
+        # By name: a LazyConfig's dict as first argument would be taken for a config.
+        super().__init__(input_shape=input_shape, **kwargs)
+        del self.loss  # replaced by loss_cls
+        self._set_loss(loss_cls)
+
+    @classmethod
+    def from_config(cls, cfg, input_shape):
+        ret = super().from_config(cfg, input_shape)
+        return ret | {"loss_cls": build_loss(cfg, cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES)}

@@ -1,0 +1,112 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from detectron2.data import DatasetCatalog
+from detectron2.utils import comm
+from PIL import Image
+
+from eql_d2 import InputError
+from eql_d2.data import count_labels, register_mask_folder, sem_seg_groups
+from eql_d2.evaluation import SemSegEvaluator, build_evaluator
+from tests.data.label_map_folders import CLASSES, make_mask_folder
+
+C = len(CLASSES)
+pytestmark = pytest.mark.usefixtures("no_datasets_left")
+
+
+def predictions(records):
+    """Random logits for each image."""
+    generator = torch.Generator().manual_seed(0)
+    return [torch.rand(C, 64, 96, generator=generator) for _ in records]
+
+
+def process(evaluator, records, outputs):
+    evaluator.reset()
+    for record, output in zip(records, outputs):
+        evaluator.process([{"file_name": record["file_name"]}], [{"sem_seg": output}])
+
+
+def brute_force_iou(records, outputs):
+    intersection, union = np.zeros(C), np.zeros(C)
+    for record, output in zip(records, outputs):
+        truth, found = np.array(Image.open(record["sem_seg_file_name"])), output.argmax(0).numpy()
+        for k in range(C):
+            known = truth != 255
+            intersection[k] += ((truth == k) & (found == k)).sum()
+            union[k] += (((truth == k) | (found == k)) & known).sum()
+    return 100 * intersection / union
+
+
+def test_miou_by_group_equals_a_brute_force(tmp_path):
+    register_mask_folder("scenes", *make_mask_folder(tmp_path / "scenes"))
+    records = DatasetCatalog.get("scenes")
+    outputs = predictions(records)
+    evaluator = build_evaluator("scenes", str(tmp_path / "out"), training_datasets="scenes")
+    process(evaluator, records, outputs)
+    results = evaluator.evaluate()["sem_seg"]
+    iou = brute_force_iou(records, outputs)
+    groups = np.array(sem_seg_groups(count_labels("scenes")).groups)
+    assert results["mIoU"] == pytest.approx(iou.mean())
+    for group, name in (("f", "head"), ("c", "common"), ("r", "tail")):
+        assert results[f"mIoU_{name}"] == pytest.approx(iou[groups == group].mean())
+    table = json.loads((tmp_path / "out/per_category_sem_seg.json").read_text())
+    assert [row["IoU"] for row in table] == pytest.approx(iou.tolist())
+    assert [row["name"] for row in table] == CLASSES
+    assert [row["group"] for row in table] == groups.tolist()
+
+
+def test_evaluation_needs_no_training_data_then_without_groups(tmp_path, caplog):
+    register_mask_folder("scenes", *make_mask_folder(tmp_path / "scenes"))
+    records = DatasetCatalog.get("scenes")
+    evaluator = build_evaluator("scenes", None)
+    process(evaluator, records, predictions(records))
+    with caplog.at_level("INFO"):
+        results = evaluator.evaluate()["sem_seg"]
+    assert "mIoU_tail" not in results and "No mIoU by group" in caplog.text
+
+
+def test_unknown_label_in_the_truth_is_named(tmp_path):
+    register_mask_folder("scenes", *make_mask_folder(tmp_path / "scenes"))
+    records = DatasetCatalog.get("scenes")
+    Image.new("L", (96, 64), 9).save(records[0]["sem_seg_file_name"])
+    with pytest.raises(InputError, match="has label 9 but there are 5 classes"):
+        process(SemSegEvaluator("scenes"), records, predictions(records))
+
+
+def test_groups_of_other_classes_are_refused(tmp_path):
+    register_mask_folder("scenes", *make_mask_folder(tmp_path / "scenes"))
+    groups = sem_seg_groups(count_labels("scenes"))
+    with pytest.raises(InputError, match="label_groups has 4 entries for 5 classes"):
+        SemSegEvaluator("scenes", label_groups=groups._replace(groups=groups.groups[1:]))
+
+
+def evaluate_half(rank, folders, port_file, result_file):
+    dist.init_process_group("gloo", init_method=f"file://{port_file}", rank=rank, world_size=2)
+    comm.create_local_process_group(2)
+    register_mask_folder("scenes", *folders)
+    records = DatasetCatalog.get("scenes")
+    evaluator = build_evaluator("scenes", None, training_datasets="scenes")
+    process(evaluator, records[rank::2], predictions(records)[rank::2])
+    results = evaluator.evaluate()
+    assert (results is None) == (rank == 1)
+    if rank == 0:
+        torch.save(dict(results["sem_seg"]), result_file)
+    dist.destroy_process_group()
+
+
+def test_two_processes_equal_one(tmp_path):
+    folders = make_mask_folder(tmp_path / "scenes")
+    result_file = f"{tmp_path}/result"
+    mp.spawn(evaluate_half, (folders, tmp_path / "store", result_file), nprocs=2)
+    register_mask_folder("scenes", *folders)
+    records = DatasetCatalog.get("scenes")
+    evaluator = build_evaluator("scenes", None, training_datasets="scenes")
+    process(evaluator, records, predictions(records))
+    expected = dict(evaluator.evaluate()["sem_seg"])
+    found = torch.load(result_file, weights_only=False)
+    assert found.keys() == expected.keys()
+    assert list(found.values()) == pytest.approx(list(expected.values()), nan_ok=True)
