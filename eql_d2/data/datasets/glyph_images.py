@@ -48,11 +48,23 @@ def signed_area(ring: np.ndarray) -> float:
     return float(np.dot(np.roll(x, 1), y) - np.dot(x, np.roll(y, 1))) / 2
 
 
-def random_shape(letter: str, size: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Rings of a letter in random font, size, proportion and rotation, in pixels."""
+def random_shape(
+    letter: str,
+    size: int,
+    rng: np.random.Generator,
+    font_sizes: tuple[float, float] = FONT_SIZES,
+) -> list[np.ndarray]:
+    """Rings of a letter in random font, size, proportion and rotation, in pixels.
+
+    Args:
+        letter: a letter that the fonts have.
+        size: side of the image in pixels.
+        rng: source of all choices.
+        font_sizes: smallest and largest font size, in sides of the image.
+    """
     angle = np.deg2rad(rng.uniform(-MAX_ROTATION, MAX_ROTATION))
     rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    scale = rng.uniform(*FONT_SIZES) * size / OUTLINE_SIZE
+    scale = rng.uniform(*font_sizes) * size / OUTLINE_SIZE
     stretch = np.diag([rng.uniform(0.85, 1.15), 1.0])
     rings = outline(letter, FONTS[rng.integers(len(FONTS))])
     return [ring @ (scale * stretch @ rotation.T) for ring in rings]
@@ -86,8 +98,12 @@ def background(size: int, rng: np.random.Generator) -> np.ndarray:
     return image.clip(0, 255).astype(np.uint8)
 
 
-def draw(image: np.ndarray, rings: list[np.ndarray], rng: np.random.Generator) -> None:
-    """Fill a letter in a colour that stands out from what is below it."""
+def draw(image: np.ndarray, rings: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+    """Fill a letter in a colour that stands out from what is below it.
+
+    Returns:
+        How much the letter covers each pixel, uint8 (height, width), 255 for all of it.
+    """
     mask = np.zeros(image.shape[:2], np.uint8)
     for ring in rings:  # largest first, so that holes are cut from what they lie in
         # The pixel with index i covers [i, i + 1]
@@ -100,3 +116,4 @@ def draw(image: np.ndarray, rings: list[np.ndarray], rng: np.random.Generator) -
         colour = rng.uniform(0, 255, 3)
     opacity = mask[..., None] / 255
     image[:] = np.rint(image * (1 - opacity) + colour * opacity)
+    return mask

@@ -12,7 +12,6 @@ format. Usage::
 import argparse
 import json
 import os
-import tempfile
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from tqdm import tqdm
 
 from ...exceptions import InputError
 from ..category_frequency import frequency_groups
+from .generated import check_at_least, write_aside
 from .glyph_images import background, draw, place, random_shape, signed_area
 
 # No two letters have the same shape at different sizes (o, O, Greek and Cyrillic o are one class).
@@ -76,27 +76,15 @@ def generate_glyphs(
     output_dir = Path(output_dir)
     if _read_parameters(output_dir) == parameters:
         return False
-    _check_replaceable(output_dir)
-
-    output_dir.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".glyphs-", dir=output_dir.parent) as scratch:
-        written = Path(scratch) / "new"
-        _write_data_set(written, parameters)
-        if output_dir.exists():
-            os.replace(output_dir, Path(scratch) / "old")
-        os.replace(written, output_dir)
+    entries = {"train.json", "val.json", "images"}
+    write_aside(output_dir, "glyphs", entries, lambda folder: _write_data_set(folder, parameters))
     return True
 
 
 def _check_parameters(parameters: dict[str, Any]) -> None:
     fewest = -(-len(LETTERS) // INSTANCES_PER_IMAGE)
     smallest = {"num_train": fewest, "num_val": fewest, "image_size": 64, "imbalance": 1, "seed": 0}
-    for name, least in smallest.items():
-        if parameters[name] < least:
-            raise InputError(
-                f"{name}={parameters[name]} is too small for the glyphs data set of "
-                f"{len(LETTERS)} classes; use at least {least}"
-            )
+    check_at_least("glyphs", len(LETTERS), parameters, smallest)
 
 
 def _read_parameters(output_dir: Path) -> dict[str, Any] | None:
@@ -114,16 +102,6 @@ def _read_parameters(output_dir: Path) -> dict[str, Any] | None:
     return found[0] if found[0] == found[1] else None
 
 
-def _check_replaceable(output_dir: Path) -> None:
-    if not output_dir.exists():
-        return
-    ours = {"train.json", "val.json", "images"}
-    if not output_dir.is_dir() or {path.name for path in output_dir.iterdir()} - ours:
-        raise InputError(
-            f"{output_dir} holds something other than the glyphs data set; name an empty directory"
-        )
-
-
 def _write_data_set(output_dir: Path, parameters: dict[str, Any]) -> None:
     rng = np.random.default_rng(parameters["seed"])
     num_images = {split: parameters[f"num_{split}"] for split in ("train", "val")}
@@ -134,7 +112,7 @@ def _write_data_set(output_dir: Path, parameters: dict[str, Any]) -> None:
         "train": rng.permutation(tail),
         "val": np.full(len(LETTERS), num_images["val"] * INSTANCES_PER_IMAGE // len(LETTERS)),
     }
-    images = {split: _deal_letters(counts[split], num_images[split], rng) for split in counts}
+    images = {split: deal_letters(counts[split], num_images[split], rng) for split in counts}
     categories = _categories(images["train"])
     with tqdm(total=sum(num_images.values()), desc="glyphs", unit="image") as progress:
         for split in counts:
@@ -165,9 +143,7 @@ def letter_name(letter: str) -> str:
     return words if script == "LATIN" else f"{words}_{script.lower()}"
 
 
-def _deal_letters(
-    counts: np.ndarray, num_images: int, rng: np.random.Generator
-) -> list[np.ndarray]:
+def deal_letters(counts: np.ndarray, num_images: int, rng: np.random.Generator) -> list[np.ndarray]:
     """Class indices of each image: ``counts[i]`` times class i, shuffled over all images."""
     letters = rng.permutation(np.repeat(np.arange(len(counts)), counts))
     cuts = np.linspace(0, len(letters), num_images + 1)[1:-1].astype(np.int64)
