@@ -1,0 +1,129 @@
+"""One page for a run, or for several side by side: ``report.html``, which needs no other file."""
+
+import datetime
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from .. import __version__
+from ..exceptions import InputError
+from . import figures
+from .categories import category_table
+from .drawing import ReportFigure
+from .examples import draw_examples
+from .facts import differences_between, differences_from_defaults, run_facts
+from .headline import headline
+from .rendering import save_figures, write_page
+from .run import Run, load_run, score_name
+
+logger = logging.getLogger(__name__)
+
+_PAGE = "report.html"
+
+
+def write_report(
+    output_dirs: Sequence[str | os.PathLike], path: str | os.PathLike | None = None
+) -> Path:
+    """Write the page of a run, or of several compared with the first.
+
+    What a run does not have is left out; the page says so. The figures are also written as PNG
+    files, to ``figures/`` beside the page.
+
+    Args:
+        output_dirs: OUTPUT_DIR of each run, the baseline first.
+        path: of the page; None for ``report.html`` in the OUTPUT_DIR, or in the last folder that
+            the OUTPUT_DIRs have in common.
+
+    Returns:
+        Path of the page.
+
+    Raises:
+        InputError: a folder does not exist, holds nothing of a training or is named twice, or there
+            is no common folder.
+    """
+    path = _default_path(output_dirs) if path is None else Path(path)
+    runs = [load_run(output_dir) for output_dir in output_dirs]
+    _give_own_names(runs)
+    problems = [
+        f"{run.name}: {problem}" if len(runs) > 1 else problem
+        for run in runs
+        for problem in run.problems
+    ]
+    drawn = save_figures(_draw(runs, problems), path.parent / "figures")
+    table = category_table(runs, problems)
+    examples = draw_examples(runs, problems)
+    names = [run.name for run in runs]
+    write_page(
+        path,
+        "run.html",
+        title=f"{', '.join(names[1:])} against {names[0]}" if len(runs) > 1 else names[0],
+        names=names,
+        problems=problems,
+        results=headline(runs),
+        figures=drawn,
+        table=table,
+        examples=examples,
+        facts=run_facts(runs),
+        between=differences_between(runs),
+        from_defaults=differences_from_defaults(runs),
+        has_defaults=any("MODEL" in run.config for run in runs),
+        version=__version__,
+        date=datetime.date.today().isoformat(),
+    )
+    return path
+
+
+def _default_path(output_dirs: Sequence[str | os.PathLike]) -> Path:
+    folders = [Path(output_dir).resolve() for output_dir in output_dirs]
+    if not folders:
+        raise InputError("no OUTPUT_DIR is given: name the folder of a training")
+    if len(folders) == 1:
+        return Path(output_dirs[0]) / _PAGE
+    common = Path(os.path.commonpath(folders))
+    if common == Path(common.anchor):
+        raise InputError(f"{', '.join(map(str, folders))} have no folder in common: give --output")
+    return common / _PAGE
+
+
+def _give_own_names(runs: Sequence[Run]) -> None:
+    """Name runs by more of their path where the last folder does not tell them apart."""
+    folders = [run.output_dir.resolve() for run in runs]
+    for folder in folders:
+        if folders.count(folder) > 1:
+            raise InputError(f"{folder} is named twice: give each OUTPUT_DIR once")
+    if len({run.name for run in runs}) < len(runs):
+        common = os.path.commonpath(folders)
+        for run, folder in zip(runs, folders):
+            run.name = os.path.relpath(folder, common)
+
+
+def _draw(runs: Sequence[Run], problems: list[str]) -> Iterator[ReportFigure]:
+    """All figures that the runs allow."""
+    for draw in _drawings(runs):
+        try:
+            yield draw()
+        except InputError as error:
+            problems.append(str(error))
+
+
+def _drawings(runs: Sequence[Run]) -> Iterator[Callable[[], ReportFigure]]:
+    recorded = [run for run in runs if run.record]
+    if recorded:
+        for draw in (
+            figures.ratio_by_frequency,
+            figures.gradients_by_category,
+            figures.ratio_over_time,
+        ):
+            yield lambda draw=draw: draw(recorded)
+    for task in dict.fromkeys(task for run in runs for task in run.tables):
+        scored = [run for run in runs if _has_scores(run.tables.get(task, ()))]
+        if not scored:
+            continue
+        yield lambda task=task, scored=scored: figures.score_by_image_count(scored, task)
+        if len(scored) > 1 and scored[0] is runs[0]:
+            yield lambda task=task, scored=scored: figures.compare_runs(scored, task)
+
+
+def _has_scores(table: Sequence[dict]) -> bool:
+    return any(row.get(score_name(table)) is not None for row in table)

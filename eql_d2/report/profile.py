@@ -1,0 +1,186 @@
+"""The long tail of a data set, before any training: how uneven it is, and what RFS makes of it."""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from detectron2.data import MetadataCatalog
+from tabulate import tabulate
+
+from ..data import CategoryFrequency, count_categories, frequency_groups
+from ..data.datasets.class_folders import load_class_folder
+from ..data.datasets.json_instances import load_json_instances
+from ..exceptions import InputError
+from .drawing import GROUPS
+
+# Threshold t of repeat factor sampling for LVIS, https://arxiv.org/abs/1908.03195
+REPEAT_THRESHOLD = 0.001
+
+
+class DataProfile(NamedTuple):
+    """How often the categories of a data set occur.
+
+    Attributes:
+        name: of the file or folder.
+        categories: ``{"name", "group", "image_count", "instance_count"}`` by class index.
+        frequency: the same counts, and the number of annotated images.
+        thresholds: most images of a rare and of a common category.
+        repeat_threshold: t of :func:`repeat_factors`.
+        repeat_factors: float64 (C,), nan for a category without images.
+        repeated_images: images of an epoch with repeat factor sampling.
+    """
+
+    name: str
+    categories: list[dict]
+    frequency: CategoryFrequency
+    thresholds: tuple[int, int]
+    repeat_threshold: float
+    repeat_factors: np.ndarray
+    repeated_images: float
+
+
+def profile_data(
+    path: str | os.PathLike,
+    thresholds: tuple[int, int] = (10, 100),
+    repeat_threshold: float = REPEAT_THRESHOLD,
+) -> DataProfile:
+    """Count a data set that need not be registered; crowd regions do not count.
+
+    Args:
+        path: annotations in COCO or LVIS format, or a folder of class folders.
+        thresholds: most images of a rare and of a common category.
+        repeat_threshold: images of categories in a smaller share of the images are repeated.
+
+    Raises:
+        InputError: the data cannot be read, or no image is annotated.
+    """
+    names, records = _load(os.fspath(path))
+    frequency = count_categories(records, len(names))
+    if frequency.num_images == 0:
+        raise InputError(f"{path} has no annotated image: there is nothing to count")
+    groups = frequency_groups(frequency.image_count, thresholds)
+    factors = repeat_factors(frequency.image_count, frequency.num_images, repeat_threshold)
+    of_images = [
+        max(factors[annotation["category_id"]] for annotation in annotations)
+        for record in records
+        if (annotations := [a for a in record["annotations"] if not a.get("iscrowd", 0)])
+    ]
+    categories = [
+        {"name": name, "group": group, "image_count": int(images), "instance_count": int(instances)}
+        for name, group, images, instances in zip(names, groups, *frequency[:2])
+    ]
+    return DataProfile(
+        Path(path).name,
+        categories,
+        frequency,
+        tuple(thresholds),
+        repeat_threshold,
+        factors,
+        float(np.sum(of_images)),
+    )
+
+
+def repeat_factors(image_count: np.ndarray, num_images: int, threshold: float) -> np.ndarray:
+    r"""Repeat factor of each category, :math:`\max(1, \sqrt{t / f})`, f its share of the images.
+
+    An image is repeated as often as the category in it that has the largest factor says, as
+    Detectron2's ``RepeatFactorTrainingSampler`` does.
+
+    Args:
+        image_count: (C,).
+        num_images: annotated images.
+        threshold: t.
+
+    Returns:
+        float64 (C,), nan for a category without images.
+    """
+    share = np.where(image_count > 0, image_count, np.nan) / num_images
+    return np.maximum(1, np.sqrt(threshold / share))
+
+
+def gini(counts: np.ndarray) -> float:
+    """Gini coefficient: 0 if all counts are equal, towards 1 if one category has everything."""
+    ordered = np.sort(np.asarray(counts, dtype=float))
+    size, ranks = len(ordered), np.arange(1, len(ordered) + 1)
+    return float(np.sum((2 * ranks - size - 1) * ordered) / (size * ordered.sum()))
+
+
+def profile_facts(profile: DataProfile) -> list[tuple[str, str]]:
+    """Label and value of what is one number for the whole data set."""
+    images, instances, num_images = profile.frequency
+    seen = images > 0
+    names = [category["name"] for category in profile.categories]
+    missing = [str(name) for name, is_seen in zip(names, seen) if not is_seen]
+    facts = [
+        ("annotated images", f"{num_images:,}"),
+        ("instances", f"{instances.sum():,}"),
+        ("categories", f"{len(names):,}"),
+        ("Gini coefficient of the images", f"{gini(images):.3f}"),
+        ("Gini coefficient of the instances", f"{gini(instances):.3f}"),
+        ("imbalance, most over fewest images", _imbalance(images[seen])),
+        ("imbalance, most over fewest instances", _imbalance(instances[seen])),
+        (
+            f"images of an epoch with repeat factor sampling (t = {profile.repeat_threshold:g})",
+            f"{profile.repeated_images:,.0f}",
+        ),
+    ]
+    if missing:
+        more = f", and {len(missing) - 20:,} more" if len(missing) > 20 else ""
+        facts.append(
+            (f"categories without images ({len(missing):,})", ", ".join(missing[:20]) + more)
+        )
+    return facts
+
+
+def profile_groups(profile: DataProfile) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of the table by frequency group."""
+    images, instances, _ = profile.frequency
+    groups = np.array([category["group"] for category in profile.categories])
+    rare, common = profile.thresholds
+    limits = {"r": f"at most {rare:,} images", "c": f"at most {common:,}", "f": "more"}
+    rows = []
+    for group, name in (("", "all"), *reversed(GROUPS.items())):
+        index = groups == group if group else np.ones(len(groups), dtype=bool)
+        seen = index & (images > 0)
+        factors = profile.repeat_factors[seen]
+        rows.append(
+            [
+                f"{name} ({limits[group]})" if group else name,
+                f"{index.sum():,}",
+                f"{np.median(images[index]):,.0f}" if index.any() else "–",
+                f"{instances[index].sum():,}",
+                f"{instances[index].sum() / instances.sum():.1%}",
+                f"{factors.mean():.2f}" if seen.any() else "–",
+                f"{factors.max():.2f}" if seen.any() else "–",
+            ]
+        )
+    header = ["group", "categories", "images (median)", "instances", "share of the instances"]
+    return [*header, "mean repeat factor", "largest"], rows
+
+
+def profile_text(profile: DataProfile) -> str:
+    """Both tables for a terminal."""
+    header, rows = profile_groups(profile)
+    aligned = ("left", *["right"] * (len(header) - 1))
+    groups = tabulate(rows, header, "github", disable_numparse=True, colalign=aligned)
+    facts = tabulate(profile_facts(profile), tablefmt="plain", disable_numparse=True)
+    return f"{profile.name}\n\n{groups}\n\n{facts}"
+
+
+def _imbalance(counts: np.ndarray) -> str:
+    return f"{counts.max() / counts.min():,.0f} ({counts.max():,} to {counts.min():,})"
+
+
+def _load(path: str) -> tuple[list[str], list[dict]]:
+    """Names of the categories, and the records in Detectron2's standard format."""
+    if os.path.isdir(path):
+        records = load_class_folder(path, path)
+        folders = {r["annotations"][0]["category_id"]: Path(r["file_name"]) for r in records}
+        return [folders[index].parent.name for index in sorted(folders)], records
+    try:
+        records = load_json_instances(path, path, "")
+        return list(MetadataCatalog.get(path).thing_classes), records
+    finally:
+        if path in MetadataCatalog.list():
+            MetadataCatalog.remove(path)

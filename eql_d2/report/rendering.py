@@ -1,0 +1,78 @@
+"""From figures and values to a page that needs no other file, and to files that appear complete."""
+
+import base64
+import hashlib
+import io
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import jinja2
+from markupsafe import Markup
+
+from ..evaluation.prediction_files import open_atomic
+from .drawing import ReportFigure
+
+_FOLDER = Path(__file__).parent
+_SCRIPTS = ("dataTables.min.js", "categories.js")
+_DOTS_PER_INCH = 150
+# On the page letters of 10 points have 14 pixels.
+_PIXELS_PER_INCH = 100
+
+
+class PageFigure(NamedTuple):
+    """A figure as the page shows it: texts, width in pixels, and the address of an ``<img>``."""
+
+    key: str
+    title: str
+    alternative: str
+    width: int
+    address: str
+
+
+def save_figures(figures: Iterable[ReportFigure], folder: Path) -> list[PageFigure]:
+    """Write each figure to ``folder/<key>.png``, for papers, and return them for the page."""
+    folder.mkdir(parents=True, exist_ok=True)
+    saved = []
+    for figure in figures:
+        key = "".join(c if c.isalnum() or c in "-_" else "-" for c in figure.key)
+        buffer = io.BytesIO()
+        figure.figure.savefig(buffer, format="png", dpi=_DOTS_PER_INCH)
+        temporary = folder / f"{key}.png.tmp"
+        temporary.write_bytes(buffer.getvalue())
+        os.replace(temporary, folder / f"{key}.png")
+        address = data_address("image/png", buffer.getvalue())
+        width = round(figure.figure.get_figwidth() * _PIXELS_PER_INCH)
+        saved.append(PageFigure(key, figure.title, figure.alternative, width, address))
+    return saved
+
+
+def data_address(media_type: str, content: bytes) -> str:
+    """Content of a file as an address, so that the page needs no file beside it."""
+    return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
+
+
+def write_page(path: Path, template: str, **values) -> None:
+    """Fill in a template of this package, escaping all values, and write the page."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_FOLDER / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    script = "\n".join(_static(name) for name in _SCRIPTS)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    page = environment.get_template(template).render(
+        style=Markup(_static("style.css")),  # no user's text is in these two
+        script=Markup(script),
+        script_digest=digest,
+        **values,
+    )
+    with open_atomic(path) as file:
+        file.write(page)
+
+
+def _static(name: str) -> str:
+    return (_FOLDER / "static" / name).read_text(encoding="utf-8")

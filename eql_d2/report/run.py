@@ -1,0 +1,204 @@
+"""A finished, running or broken training as the report sees it: what is in its ``OUTPUT_DIR``."""
+
+import dataclasses
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from ..engine.gradient_record import GradientRecordData, read_record
+from ..exceptions import InputError
+
+_SCORES = ("AP", "accuracy", "IoU")
+# A key of metrics.json that an evaluation wrote: task/metric, or data set/task/metric.
+_EVALUATED = re.compile(r"(?:.+/)?(?:bbox|segm|keypoints|classification|sem_seg)/[^/]+")
+
+# Bytes of a row of the record besides its values: the iteration and the checksum.
+_ROW_OVERHEAD = 12
+
+
+@dataclasses.dataclass
+class Run:
+    """What is known of one training.
+
+    Attributes:
+        name: short, for headings and legends.
+        output_dir: its folder.
+        record: gradients of the categories over time; None without a record that fits.
+        metrics: of the last evaluation, by their keys in ``metrics.json``, for example "bbox/APr".
+        tables: per-category results, ``{"name", "group", "AP", ...}`` by contiguous class, for
+            example of "bbox"; with several test sets of "my_val/bbox".
+        config: of ``config.yaml``, as plain dicts, lists and values.
+        iterations: done, as far as the files tell.
+        problems: what is missing or damaged, one line each.
+    """
+
+    name: str
+    output_dir: Path
+    record: GradientRecordData | None = None
+    metrics: dict[str, float] = dataclasses.field(default_factory=dict)
+    tables: dict[str, list[dict]] = dataclasses.field(default_factory=dict)
+    config: dict = dataclasses.field(default_factory=dict)
+    iterations: int | None = None
+    problems: list[str] = dataclasses.field(default_factory=list)
+
+
+def load_run(output_dir: str | os.PathLike) -> Run:
+    """Read what a training has left; parts that are missing or damaged become `problems`.
+
+    Raises:
+        InputError: there is no such folder, or nothing of a training in it.
+    """
+    folder = Path(output_dir)
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder: give the OUTPUT_DIR of a training")
+    run = Run(folder.resolve().name, folder)
+    for load in (_load_record, _load_metrics, _load_tables, _load_config):
+        try:
+            load(run)
+        except InputError as error:
+            run.problems.append(str(error))
+        except OSError as error:
+            run.problems.append(f"{error.filename or folder} cannot be read: {error.strerror}")
+    if not (run.record or run.metrics or run.tables or run.config or run.iterations):
+        raise InputError(
+            f"{folder} has no gradient_record.json, metrics.json, config.yaml or inference/ that "
+            "can be read: give the OUTPUT_DIR of a training"
+        )
+    return run
+
+
+def score_name(table: list[dict]) -> str:
+    """Key of the score in a per-category table: "AP", "accuracy" or "IoU"."""
+    return next(name for name in _SCORES if name in table[0])
+
+
+def _load_record(run: Run) -> None:
+    record = read_record(run.output_dir)
+    run.record, run.iterations = record, int(record.iterations[-1])
+    path = run.output_dir / "gradient_record.dat"
+    values = sum(sum(array.shape[1] for array in loss) for loss in record.losses.values())
+    rows = len(record.iterations) * (values * 4 + _ROW_OVERHEAD)
+    if path.stat().st_size != rows:
+        run.problems.append(
+            f"{path} is damaged or not complete after iteration {run.iterations}: what follows is "
+            "left out"
+        )
+
+
+def _load_metrics(run: Run) -> None:
+    path = run.output_dir / "metrics.json"
+    if not path.exists():
+        raise InputError(f"{path} does not exist: there are no results of an evaluation")
+    damaged, last = [], None
+    for number, line in enumerate(_read_text(path).splitlines(), start=1):
+        try:
+            values = dict(json.loads(line))
+        except (ValueError, TypeError):
+            damaged.append(number)
+            continue
+        if "total_loss" in values:
+            last = values.get("iteration", last)
+        run.metrics = _evaluated(values) or run.metrics
+    if last is not None:
+        run.iterations = max(last + 1, run.iterations or 0)
+    if damaged:
+        run.problems.append(
+            f"{path}: line {damaged[0]} is not complete ({len(damaged)} such in all): left out"
+        )
+    if not run.metrics:
+        run.problems.append(f"{path} has no results of an evaluation: set TEST.EVAL_PERIOD")
+
+
+def _evaluated(values: dict) -> dict[str, float]:
+    return {
+        key: value
+        for key, value in values.items()
+        if _EVALUATED.fullmatch(key) and isinstance(value, (int, float))
+    }
+
+
+def _load_tables(run: Run) -> None:
+    paths = sorted((run.output_dir / "inference").glob("**/per_category_*.json"))
+    if not paths:
+        raise InputError(
+            f"{run.output_dir / 'inference'} has no per_category_*.json: there are no scores of "
+            "single categories"
+        )
+    several = len({path.parent for path in paths}) > 1
+    for path in paths:
+        task = path.stem.removeprefix("per_category_")
+        try:
+            table = _read_table(path)
+        except InputError as error:
+            run.problems.append(str(error))
+            continue
+        run.tables[f"{path.parent.name}/{task}" if several else task] = table
+    sizes = {task: len(table) for task, table in run.tables.items()}
+    if run.record and set(sizes.values()) - {len(run.record.categories)}:
+        run.problems.append(
+            f"{run.output_dir}: the gradient record is of {len(run.record.categories)} categories, "
+            f"the evaluation of {sizes}: they are not of one training, the record is left out"
+        )
+        run.record = None
+
+
+def _read_table(path: Path) -> list[dict]:
+    try:
+        table = json.loads(_read_text(path))
+        valid = len(table) > 0 and all("name" in row for row in table) and score_name(table)
+        valid = valid and all(_is_number_or_none(row.get(score_name(table))) for row in table)
+    except (ValueError, TypeError, AttributeError, KeyError, StopIteration):
+        valid = False
+    if not valid:
+        raise InputError(f"{path} is damaged: evaluate again (train_net.py --eval-only)")
+    return table
+
+
+def _is_number_or_none(value) -> bool:
+    return value is None or isinstance(value, (int, float))
+
+
+def _load_config(run: Run) -> None:
+    path = run.output_dir / "config.yaml"
+    if not path.exists():
+        raise InputError(f"{path} does not exist: the settings of the training are not known")
+    try:
+        config = yaml.load(_read_text(path), Loader=_PlainLoader)
+    except (yaml.YAMLError, ValueError) as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" in line {where.line + 1}" if where else ""
+        raise InputError(f"{path} is not valid YAML{line}: the settings are not shown") from error
+    if not isinstance(config, dict):
+        raise InputError(f"{path} holds no settings: they are not shown")
+    run.config = config
+
+
+def _read_text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """Reads the python tags in the dump of a LazyConfig as plain values; it never makes objects."""
+
+    def plain(self, _: str, node: yaml.Node):
+        if isinstance(node, yaml.SequenceNode):
+            return self.construct_sequence(node, deep=True)
+        if isinstance(node, yaml.MappingNode):
+            return self.construct_mapping(node, deep=True)
+        return self.construct_scalar(node)
+
+
+_PlainLoader.add_multi_constructor("tag:yaml.org,2002:python/", _PlainLoader.plain)
+
+
+def flatten(config: dict, prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Pairs of dotted key and value: ("MODEL.EQL.LOSS", "EQLv2")."""
+    for key, value in config.items():
+        if isinstance(value, dict) and value:
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -1,0 +1,108 @@
+"""The page in a real browser: it loads nothing, and its table works, wide and narrow."""
+
+import json
+import shutil
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from eql_d2.report.page import write_report
+
+from .synthetic_runs import make_run
+from .test_page import NAMES
+
+GAINS = (("base", 0), ("eql", 0.8))
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER),
+    reason="no Chromium: apt-get install chromium chromium-driver",
+)
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    names = [*NAMES, *(f"category {i}" for i in range(1203 - len(NAMES)))]
+    return write_report(
+        [make_run(folder / name, 1203, names=names, gain=gain) for name, gain in GAINS]
+    )
+
+
+@pytest.fixture(scope="module")
+def browser():
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    browser = webdriver.Chrome(options=options, service=Service(DRIVER))
+    yield browser
+    browser.quit()
+
+
+@pytest.fixture(params=[1280, 390])
+def opened(request, browser, page):
+    width = request.param
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.get(page.as_uri())
+    return browser
+
+
+def column(browser, index):
+    cells = browser.find_elements(By.CSS_SELECTOR, f"#categories td:nth-child({index})")
+    return [cell.get_property("textContent") for cell in cells]
+
+
+def sort_by(browser, title):
+    return browser.find_element(By.CSS_SELECTOR, f'[role=button][aria-label^="{title}:"]')
+
+
+def test_nothing_leaves_the_page_and_nothing_is_wrong(opened, page):
+    messages = [json.loads(entry["message"])["message"] for entry in opened.get_log("performance")]
+    addresses = [
+        message["params"]["request"]["url"]
+        for message in messages
+        if message["method"] == "Network.requestWillBeSent"
+    ]
+    assert page.as_uri() in addresses
+    assert {address.partition(":")[0] for address in addresses} <= {"file", "data"}
+    assert [entry for entry in opened.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
+def test_figures_have_alternatives_and_the_page_has_no_sideways_scroll(opened):
+    images = opened.find_elements(By.TAG_NAME, "img")
+    assert len(images) == 5
+    assert all(len(image.get_attribute("alt")) > 40 for image in images)
+    assert all(int(image.get_property("naturalWidth")) > 0 for image in images)
+    width, visible = opened.execute_script(
+        "return [document.documentElement.scrollWidth, window.innerWidth]"
+    )
+    assert width <= visible
+    levels = [int(h.tag_name[1]) for h in opened.find_elements(By.CSS_SELECTOR, "h1, h2, h3")]
+    assert levels[0] == 1 and all(b - a <= 1 for a, b in zip(levels, levels[1:]))
+
+
+def test_the_keyboard_sorts_by_ratio_and_what_is_unknown_comes_last(opened):
+    for _ in range(2):
+        sort_by(opened, "ratio").send_keys(Keys.ENTER)
+    header = opened.find_element(By.CSS_SELECTOR, "th[aria-sort]")
+    assert header.get_attribute("aria-sort") == "descending" and "ratio" in header.text
+    assert column(opened, 7)[0] == "1" and column(opened, 3)[0] == "1,989"
+    sort_by(opened, "ratio").send_keys(Keys.ENTER)
+    sort_by(opened, "box AP").send_keys(Keys.ENTER)
+    first_page = column(opened, 8)
+    assert "–" not in first_page and first_page == sorted(first_page, key=float)
+
+
+def test_the_filter_finds_names_which_are_shown_and_not_run(opened):
+    search = opened.find_element(By.CSS_SELECTOR, "input[type=search]")
+    search.send_keys("<script>")
+    assert column(opened, 1) == [NAMES[0]] and column(opened, 8) == ["–"]
+    assert opened.execute_script("return window.attacked === undefined")
+    search.clear()
+    search.send_keys("category 115")
+    assert len(column(opened, 1)) == 12  # 115, 1150 to 1159 and 1115

@@ -1,0 +1,97 @@
+"""The long tail of a data set: numbers that are known, and Detectron2's repeat factors."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+from detectron2.data import MetadataCatalog
+from detectron2.data.samplers import RepeatFactorTrainingSampler
+from PIL import Image
+
+from eql_d2 import InputError
+from eql_d2.data.datasets.json_instances import load_json_instances
+from eql_d2.report import __main__ as command
+from eql_d2.report.profile import gini, profile_data, profile_facts, repeat_factors
+
+
+@pytest.fixture
+def json_file(data):
+    """That of conftest.py, with one category more that no image has."""
+    path = data / "train.json"
+    content = json.loads(path.read_text())
+    content["categories"].append({"id": 99, "name": "<b>nowhere</b>"})
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_gini_of_known_distributions():
+    assert gini([5, 5, 5, 5]) == 0
+    assert gini([0, 0, 0, 8]) == pytest.approx(0.75)  # 1 - 1 / C
+    assert gini([1, 3]) == pytest.approx(0.25)
+
+
+def test_counts_groups_and_factors(json_file):
+    profile = profile_data(json_file, (1, 3), 0.5)
+    assert list(profile.frequency.image_count) == [8, 4, 2, 2, 1, 0]
+    assert [category["group"] for category in profile.categories] == list("ffccrr")
+    expected = [1, 1, np.sqrt(2), np.sqrt(2), 2, np.nan]
+    np.testing.assert_allclose(profile.repeat_factors, expected)
+    facts = dict(profile_facts(profile))
+    assert facts["imbalance, most over fewest images"] == "8 (8 to 1)"
+    assert facts["categories without images (1)"] == "<b>nowhere</b>"
+
+
+def test_repeat_factors_are_those_of_detectron2(json_file):
+    records = load_json_instances("profile_test", str(json_file), "")
+    MetadataCatalog.remove("profile_test")
+    theirs = RepeatFactorTrainingSampler.repeat_factors_from_category_frequency(records, 0.6)
+    profile = profile_data(json_file, repeat_threshold=0.6)
+    assert profile.repeated_images == pytest.approx(theirs.sum().item(), rel=1e-6)
+    factors = repeat_factors(np.array([1, 4]), 8, 0.6)
+    assert set(np.float32(factors)) <= set(theirs.numpy())
+
+
+def test_nothing_is_left_registered(json_file):
+    before = set(MetadataCatalog.list())
+    profile_data(json_file)
+    assert set(MetadataCatalog.list()) == before
+
+
+def test_a_folder_of_classes(tmp_path):
+    for name, number in (("b", 3), ("a", 1)):
+        (tmp_path / name).mkdir()
+        for index in range(number):
+            Image.new("L", (4, 4)).save(tmp_path / name / f"{index}.png")
+    profile = profile_data(tmp_path)
+    assert [(c["name"], c["image_count"]) for c in profile.categories] == [("a", 1), ("b", 3)]
+
+
+def test_the_command_prints_tables_and_writes_the_page(json_file, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["report", "--data", str(json_file), "--thresholds", "1", "3"])
+    command.main()
+    *text, path = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("| rare (at most 1 images)") for line in text)
+    assert path == "output/profile/train/report.html"
+    page = (tmp_path / path).read_text()
+    assert "&lt;b&gt;nowhere&lt;/b&gt;" in page and "<b>" not in page.replace("<body>", "")
+    assert (tmp_path / "output/profile/train/figures/long-tail.png").exists()
+
+
+@pytest.mark.parametrize("content", ["[1", '{"images": []}', None])
+def test_bad_data_are_one_line(content, tmp_path, monkeypatch):
+    path = tmp_path / "bad.json"
+    if content is not None:
+        path.write_text(content)
+    monkeypatch.setattr(sys, "argv", ["report", "--data", str(path)])
+    with pytest.raises(SystemExit) as stop:
+        command.main()
+    assert stop.value.code.startswith("error: ") and "\n" not in stop.value.code
+
+
+def test_data_without_annotations_are_refused(json_file):
+    content = json.loads(json_file.read_text())
+    json_file.write_text(json.dumps(content | {"annotations": []}))
+    with pytest.raises(InputError, match="no annotated image"):
+        profile_data(json_file)
