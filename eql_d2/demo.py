@@ -79,7 +79,7 @@ TASKS = {
         dataset="glyph_crops",
         generate=generate_glyph_crops,
         registration=("--class-folder", "{data}/{split}"),
-        iters=1200,
+        iters=2400,
         metric="accuracy",
         groups={
             "classification/top1": "top-1",

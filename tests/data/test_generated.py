@@ -9,7 +9,7 @@ from eql_d2.exceptions import InputError
 
 SMALLEST = {
     generate_glyph_crops: {"num_train": 150, "num_val": 1, "image_size": 32},
-    generate_glyph_maps: {"num_train": 8, "num_val": 8, "image_size": 64},
+    generate_glyph_maps: {"num_train": 10, "num_val": 10, "image_size": 64},
 }
 
 
