@@ -10,8 +10,16 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["eql_d2", "eql_d2.*"]),
+    package_data={"eql_d2.report": ["templates/*", "static/*"]},
     python_requires=">=3.10",
     # torch>=2.1 and Detectron2 are not listed: their builds are the user's choice, and a package
     # index would bring the wrong ones. README, "Install", says how.
-    install_requires=["hotcoco>=1.3", "lvis>=0.5.3", "numpy", "pycocotools", "matplotlib"],
+    install_requires=[
+        "hotcoco>=1.3",
+        "jinja2",
+        "lvis>=0.5.3",
+        "matplotlib",
+        "numpy",
+        "pycocotools",
+    ],
 )
