@@ -2,7 +2,6 @@
 
 import json
 import logging
-import math
 import os
 from collections.abc import Sequence
 
@@ -15,7 +14,7 @@ from detectron2.utils.logger import create_small_table
 from torch import Tensor
 
 from ..exceptions import InputError
-from .frequency_groups import group_indices, groups_of_categories
+from .frequency_groups import group_indices, groups_of_categories, mean_known
 from .prediction_files import open_atomic
 
 logger = logging.getLogger(__name__)
@@ -121,7 +120,7 @@ class ClassificationEvaluator(DatasetEvaluator):
             "top1": 100 * float(np.mean(label_ranks < 1)),
             "top5": 100 * float(np.mean(label_ranks < min(5, len(self._class_names)))),
             **self._accuracy_by_group(accuracy),
-            "mean_class": _mean_known(accuracy),
+            "mean_class": mean_known(accuracy),
         }
         logger.info(f"Accuracy of {len(results)} images:\n{create_small_table(metrics)}")
         if self._output_dir:
@@ -141,7 +140,7 @@ class ClassificationEvaluator(DatasetEvaluator):
             "Classes by training images (of them with test images): "
             + ", ".join(f"{name} {sizes[name]} ({tested[name]})" for name in sizes)
         )
-        return {name: _mean_known(accuracy[members[group]]) for group, name in _NAMES.items()}
+        return {name: mean_known(accuracy[members[group]]) for group, name in _NAMES.items()}
 
     def _write_table(self, accuracy: np.ndarray, image_count: np.ndarray) -> None:
         records = []
@@ -169,9 +168,3 @@ def rank_of_label(scores: Tensor, label: int) -> int:
     own = scores[label]
     larger = torch.count_nonzero(scores > own)
     return int(larger + torch.count_nonzero(scores[:label] == own))
-
-
-def _mean_known(values: np.ndarray) -> float:
-    """Mean of what is not nan; nan if nothing is left."""
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else math.nan

@@ -48,6 +48,12 @@ def group_indices(groups: Sequence[str | None]) -> dict[str, list[int]]:
     return {name: [i for i, group in enumerate(groups) if group == name] for name in GROUPS}
 
 
+def mean_known(values: np.ndarray) -> float:
+    """Mean of what is not nan; nan if nothing is left."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else math.nan
+
+
 def mean_precision(precision: np.ndarray) -> float:
     """Mean over the entries of the array that can be computed (those above -1), times 100.
 

@@ -11,7 +11,7 @@ from detectron2.utils import comm
 from ..data.label_frequency import LabelFrequency, LabelGroups
 from ..data.label_maps import read_label_map
 from ..exceptions import InputError
-from .frequency_groups import group_indices
+from .frequency_groups import group_indices, mean_known
 from .prediction_files import open_atomic
 
 _NAMES = {"f": "head", "c": "common", "r": "tail"}
@@ -74,7 +74,7 @@ class SemSegEvaluator(Detectron2SemSegEvaluator):
             self._logger.info("No mIoU by group: the training label maps are not known")
         else:
             members = group_indices(self._label_groups.groups)
-            by_group = {f"mIoU_{n}": _mean_known(iou[members[g]]) for g, n in _NAMES.items()}
+            by_group = {f"mIoU_{n}": mean_known(iou[members[g]]) for g, n in _NAMES.items()}
             # Beside mIoU, before the long list of classes
             results["sem_seg"] = {"mIoU": metrics["mIoU"], **by_group} | metrics
             values = ", ".join(f"{name} {value:.2f}" for name, value in by_group.items())
@@ -98,8 +98,3 @@ class SemSegEvaluator(Detectron2SemSegEvaluator):
         path = os.path.join(self._table_dir, "per_category_sem_seg.json")
         with open_atomic(path) as file:
             json.dump(records, file, indent=1)
-
-
-def _mean_known(values: np.ndarray) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else math.nan
