@@ -99,7 +99,7 @@ TASKS = {
             "{data}/labels/{split}",
             "{data}/classes.txt",
         ),
-        iters=2400,
+        iters=1200,
         metric="IoU",
         groups={
             "sem_seg/mIoU": "mIoU",
