@@ -9,12 +9,12 @@
 """
 
 import argparse
+import contextlib
 import json
 import logging
 import os
 import sys
 
-import cv2
 import torch
 from detectron2.config import CfgNode, LazyConfig, get_cfg
 from detectron2.engine import default_argument_parser, default_setup
@@ -72,7 +72,10 @@ def get_parser() -> argparse.ArgumentParser:
 def start_run(cfg, output_dir: str, args: argparse.Namespace) -> None:
     """Detectron2's logging, seeding and backup of the config, and our own logger."""
     # OpenCV 5 may abort a process that ends while its threads, started for boundary IoU, are there.
-    cv2.setNumThreads(0)
+    with contextlib.suppress(ImportError):  # Detectron2 does without it
+        import cv2
+
+        cv2.setNumThreads(0)
     default_setup(cfg, args)
     setup_logger(output_dir, distributed_rank=comm.get_rank(), name="eql_d2")
 

@@ -78,6 +78,8 @@ def score_name(table: list[dict]) -> str:
 
 def _load_record(run: Run) -> None:
     record = read_record(run.output_dir)
+    if not _have_counts(record.categories):
+        raise InputError(f"{run.output_dir / 'gradient_record.json'} is damaged: train again")
     run.record, run.iterations = record, int(record.iterations[-1])
     path = run.output_dir / "gradient_record.dat"
     values = sum(sum(array.shape[1] for array in loss) for loss in record.losses.values())
@@ -151,11 +153,17 @@ def _read_table(path: Path) -> list[dict]:
         table = json.loads(_read_text(path))
         valid = len(table) > 0 and all("name" in row for row in table) and score_name(table)
         valid = valid and all(_is_number_or_none(row.get(score_name(table))) for row in table)
+        valid = valid and _have_counts(table)
     except (ValueError, TypeError, AttributeError, KeyError, StopIteration):
         valid = False
     if not valid:
         raise InputError(f"{path} is damaged: evaluate again (train_net.py --eval-only)")
     return table
+
+
+def _have_counts(rows: list[dict]) -> bool:
+    keys = ("image_count", "instance_count")
+    return all(_is_number_or_none(row.get(key)) for row in rows for key in keys)
 
 
 def _is_number_or_none(value) -> bool:

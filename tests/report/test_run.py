@@ -70,6 +70,15 @@ DAMAGES = {
         lambda f: (f / "gradient_record.dat").open("r+b").write(b"x" * 9),
         "first row is damaged",
     ),
+    "counts of text": (
+        lambda f: (f / "gradient_record.json").write_text(
+            (f / "gradient_record.json")
+            .read_text()
+            .replace('"image_count": ', '"image_count": "')
+            .replace(', "instance_count"', '", "instance_count"')
+        ),
+        "gradient_record.json is damaged",
+    ),
     "no metrics": (lambda f: (f / "metrics.json").unlink(), "no results of an evaluation"),
     "metrics cut": (lambda f: cut(f / "metrics.json", -5), "line 2 is not complete"),
     "no evaluation": (lambda f: table_path(f).unlink(), "no per_category_*.json"),
