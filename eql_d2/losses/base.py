@@ -83,6 +83,13 @@ class ClassificationLoss(nn.Module):
             self.statistics.update(pos_grad[: self.num_classes], neg_grad[: self.num_classes])
 
     @torch.jit.unused
+    def _default_normalizer(self, targets: Tensor) -> Tensor:
+        """Number of rows or pixels that are not ignored, at least 1."""
+        if targets.is_floating_point():
+            return torch.tensor(max(targets.numel() // max(targets.shape[1], 1), 1))
+        return (targets >= 0).sum().clamp(min=1)
+
+    @torch.jit.unused
     def _check_shapes(self, logits: Tensor, targets: Tensor) -> None:
         columns = sorted({self.num_classes, self.num_logits})
         if logits.dim() not in (2, 4) or logits.shape[1] not in columns:
@@ -121,8 +128,8 @@ class DenseLoss(ClassificationLoss):
         return logits.sigmoid()
 
     @torch.jit.unused
-    def _count_positives(self, targets: Tensor) -> Tensor:
-        """The normaliser where none is given: number of foreground labels, at least 1."""
+    def _default_normalizer(self, targets: Tensor) -> Tensor:
+        """Number of foreground labels, at least 1."""
         return ((targets >= 0) & (targets < self.num_classes)).sum().clamp(min=1)
 
     @torch.jit.unused
@@ -151,10 +158,3 @@ class DenseLoss(ClassificationLoss):
                 f"with {first} anchors an image"
             )
         return planes, values
-
-
-def count_labels(targets: Tensor) -> Tensor:
-    """Number of rows or pixels that are not ignored, 1 if there is none."""
-    if targets.is_floating_point():
-        return torch.tensor(max(targets.numel() // max(targets.shape[1], 1), 1))
-    return (targets >= 0).sum().clamp(min=1)

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from detectron2.config import configurable
 from torch import Tensor
 
-from .base import ClassificationLoss, count_labels
+from .base import ClassificationLoss
 from .build import EQL_LOSS_REGISTRY
 from .sigmoid_cross_entropy import weighted_sigmoid_cross_entropy
 from .softmax_cross_entropy import softmax_cross_entropy
@@ -14,8 +14,28 @@ from .softmax_cross_entropy import softmax_cross_entropy
 _IGNORED = -100
 
 
+class SoftmaxLoss(ClassificationLoss):
+    """What softmax losses share: their scores, and PyTorch's cross entropy, measured on demand."""
+
+    @torch.jit.unused
+    def _cross_entropy(self, logits: Tensor, targets: Tensor, normalizer: float | Tensor) -> Tensor:
+        """Cross entropy over the normaliser. Where the loss is monitored its gradients come from a
+        pass of their own, so that the loss stays PyTorch's to the last bit."""
+        if self.statistics is not None:
+            no_margin = logits.new_zeros(logits.shape[1])
+            sums = softmax_cross_entropy(logits.detach(), targets, no_margin, normalizer)
+            self._accumulate(sums.pos_grad, sums.neg_grad)
+        if not targets.is_floating_point():
+            targets = targets.where(targets >= 0, _IGNORED)
+        summed = F.cross_entropy(logits, targets, reduction="sum", ignore_index=_IGNORED)
+        return summed / normalizer
+
+    def scores(self, logits: Tensor) -> Tensor:
+        return F.softmax(logits, dim=1)[:, : self.num_classes]
+
+
 @EQL_LOSS_REGISTRY.register()
-class SoftmaxCE(ClassificationLoss):
+class SoftmaxCE(SoftmaxLoss):
     """Softmax cross entropy, in a box head over C foreground columns and a background column.
 
     Same loss and same scores as Detectron2's ``FastRCNNOutputLayers``.
@@ -39,22 +59,8 @@ class SoftmaxCE(ClassificationLoss):
         self, logits: Tensor, targets: Tensor, *, normalizer: float | None = None
     ) -> Tensor:
         self._check_shapes(logits, targets)
-        normalizer = normalizer or count_labels(targets)
-        if self.statistics is not None:
-            no_margin = logits.new_zeros(logits.shape[1])
-            sums = softmax_cross_entropy(logits.detach(), targets, no_margin, normalizer)
-            self._accumulate(sums.pos_grad, sums.neg_grad)
-        return summed_cross_entropy(logits, targets) / normalizer
-
-    def scores(self, logits: Tensor) -> Tensor:
-        return F.softmax(logits, dim=1)[:, : self.num_classes]
-
-
-def summed_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """PyTorch's cross entropy, summed over what is not ignored; negative labels are."""
-    if not targets.is_floating_point():
-        targets = targets.where(targets >= 0, _IGNORED)
-    return F.cross_entropy(logits, targets, reduction="sum", ignore_index=_IGNORED)
+        normalizer = normalizer or self._default_normalizer(targets)
+        return self._cross_entropy(logits, targets, normalizer)
 
 
 @EQL_LOSS_REGISTRY.register()
@@ -86,7 +92,7 @@ class SigmoidCE(ClassificationLoss):
         weight[self.num_classes :] = 0
         loss, pos_grad, neg_grad = weighted_sigmoid_cross_entropy(logits, targets, weight, weight)
         self._accumulate(pos_grad, neg_grad)
-        return loss / (normalizer or count_labels(targets))
+        return loss / (normalizer or self._default_normalizer(targets))
 
     def scores(self, logits: Tensor) -> Tensor:
         return logits[:, : self.num_classes].sigmoid()

@@ -9,7 +9,8 @@ from torch import Tensor
 from ..exceptions import InputError
 from .base import DenseLoss
 from .build import EQL_LOSS_REGISTRY
-from .focal_loss import alpha_weights, check_not_negative, class_focal_loss
+from .class_focal_loss import class_focal_loss
+from .focal_loss import alpha_weights, check_not_negative
 from .gradient_statistics import GradientStatistics
 
 
@@ -43,7 +44,7 @@ class _EqualizedFocal(DenseLoss):
         if quality is not None:
             quality = self._planes(logits, quality)[1]
         gamma = self._focus()
-        weight = gamma / self.gamma / (normalizer or self._count_positives(targets))
+        weight = gamma / self.gamma / (normalizer or self._default_normalizer(targets))
         pos_weight, neg_weight = alpha_weights(alpha)
         loss, pos_grad, neg_grad = class_focal_loss(
             planes, labels, gamma, pos_weight * weight, neg_weight * weight, quality

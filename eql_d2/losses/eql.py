@@ -10,11 +10,10 @@ from torch import Tensor
 
 from ..data.category_frequency import get_image_frequency
 from ..exceptions import InputError
-from .base import ClassificationLoss, count_labels
+from .base import ClassificationLoss
 from .build import EQL_LOSS_REGISTRY
-from .cross_entropy import summed_cross_entropy
+from .cross_entropy import SoftmaxLoss
 from .sigmoid_cross_entropy import weighted_sigmoid_cross_entropy
-from .softmax_cross_entropy import softmax_cross_entropy
 
 ImageFrequency = Tensor | Callable[[], Tensor]
 
@@ -137,7 +136,7 @@ class EQL(_FrequencyLoss):
             label_group=is_foreground.long(),
         )
         self._accumulate(pos_grad, neg_grad)
-        return loss / (normalizer or count_labels(targets))
+        return loss / (normalizer or self._default_normalizer(targets))
 
     def scores(self, logits: Tensor) -> Tensor:
         return logits[:, : self.num_classes].sigmoid()
@@ -147,7 +146,7 @@ class EQL(_FrequencyLoss):
 
 
 @EQL_LOSS_REGISTRY.register()
-class SEQL(_FrequencyLoss):
+class SEQL(_FrequencyLoss, SoftmaxLoss):
     r"""Softmax cross entropy in which samples of other classes mostly do not push down the tail.
 
     .. math::
@@ -205,15 +204,8 @@ class SEQL(_FrequencyLoss):
         left_out &= (targets < self.num_classes).unsqueeze(1)
         left_out.scatter_(1, targets.clamp(min=0).unsqueeze(1), False)
         logits = logits.masked_fill(left_out, float("-inf"))
-        normalizer = normalizer or count_labels(targets)
-        if self.statistics is not None:
-            no_margin = logits.new_zeros(logits.shape[1])
-            sums = softmax_cross_entropy(logits.detach(), targets, no_margin, normalizer)
-            self._accumulate(sums.pos_grad, sums.neg_grad)
-        return summed_cross_entropy(logits, targets) / normalizer
-
-    def scores(self, logits: Tensor) -> Tensor:
-        return F.softmax(logits, dim=1)[:, : self.num_classes]
+        normalizer = normalizer or self._default_normalizer(targets)
+        return self._cross_entropy(logits, targets, normalizer)
 
     def extra_repr(self) -> str:
         return f"num_classes={self.num_classes}, lambda_={self.lambda_}, gamma={self.gamma}"

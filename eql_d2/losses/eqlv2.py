@@ -5,7 +5,7 @@ from detectron2.config import configurable
 from torch import Tensor
 
 from ..exceptions import InputError
-from .base import ClassificationLoss, count_labels
+from .base import ClassificationLoss
 from .build import EQL_LOSS_REGISTRY
 from .gradient_statistics import GradientStatistics
 from .sigmoid_cross_entropy import weighted_sigmoid_cross_entropy
@@ -116,7 +116,7 @@ class EQLv2(ClassificationLoss):
             logits, targets, pos_weight, neg_weight
         )
         self._accumulate(pos_grad, neg_grad)
-        return loss / (normalizer or count_labels(targets))
+        return loss / (normalizer or self._default_normalizer(targets))
 
     def class_weights(self) -> tuple[Tensor, Tensor]:
         return gradient_guided_weights(self.statistics.ratio(), self.gamma, self.mu, self.alpha)

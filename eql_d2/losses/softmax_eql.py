@@ -1,14 +1,13 @@
 """Softmax-EQL (arXiv 2210.05566)."""
 
 import torch
-import torch.nn.functional as F
 from detectron2.config import configurable
 from detectron2.utils import comm
 from torch import Tensor
 
 from ..exceptions import InputError
-from .base import ClassificationLoss, count_labels
 from .build import EQL_LOSS_REGISTRY
+from .cross_entropy import SoftmaxLoss
 from .gradient_statistics import GradientStatistics
 from .softmax_cross_entropy import softmax_cross_entropy
 
@@ -31,22 +30,22 @@ def gradient_margins(accumulated: Tensor, tau: float, eps: float) -> Tensor:
     return tau * accumulated.clamp(min=eps).log()
 
 
-def background_margin(accumulated: Tensor, tau: float, eps: float) -> Tensor:
-    r"""Margin of the background column that leaves foreground against background as it is.
+def neutral_margin(accumulated: Tensor, tau: float, eps: float) -> Tensor:
+    r"""Margin of a further column b that leaves its odds against all classes together as they are.
 
-    Trained to the end, :math:`\mathrm{softmax}(z + a)` is :math:`P(k | x)`, so at test the odds of
-    background against foreground are
+    Trained to the end, :math:`\mathrm{softmax}(z + a)` is :math:`P(k | x)`, so at test, without
+    margins, the odds of b against the classes j are
 
     .. math::
         \frac{P(b | x) e^{-a_b}}{\sum_j P(j | x) e^{-a_j}}
 
-    instead of :math:`P(b | x) / \sum_j P(j | x)`. They are equal for a sample of the foreground as
-    it occurs in training, :math:`P(j | x) \propto G_j`, if
+    instead of :math:`P(b | x) / \sum_j P(j | x)`. They are equal for the mix of classes that occurs
+    in training, :math:`P(j | x) \propto G_j`, if
 
     .. math::
         e^{-a_b} = \frac{\sum_j G_j e^{-a_j}}{\sum_j G_j} = \frac{\sum_j G_j^{1 - \tau}}{\sum_j G_j}
 
-    For :math:`\tau = 1` the background counts as a class with the mean G. All G equal, or
+    For :math:`\tau = 1` column b counts as a class with the mean G. All G equal, or
     :math:`\tau = 0`, gives all columns the same margin: cross entropy.
 
     Args:
@@ -61,7 +60,7 @@ def background_margin(accumulated: Tensor, tau: float, eps: float) -> Tensor:
 
 
 @EQL_LOSS_REGISTRY.register()
-class SoftmaxEQL(ClassificationLoss):
+class SoftmaxEQL(SoftmaxLoss):
     r"""Softmax cross entropy with margins from the accumulated gradients of the classes.
 
     .. math::
@@ -78,7 +77,7 @@ class SoftmaxEQL(ClassificationLoss):
     second variant, ``softmax_eqlv2``: cross entropy of :math:`z + \tau \log G`, statistics weighted
     by the label. Segmentation (each pixel a row) and box heads are our reconstruction: there the
     background column has no statistics, its samples count as negatives of all classes, and its
-    margin is that of :func:`background_margin`.
+    margin is that of :func:`neutral_margin`.
 
     Deviations from the official code: ``pos_and_neg`` is the sum of positive and negative gradient
     (there the *ratio* plus the negative gradient, by mistake); soft labels have the same floor eps
@@ -135,7 +134,7 @@ class SoftmaxEQL(ClassificationLoss):
             logits,
             targets,
             self._margins(has_background=logits.shape[1] > self.num_classes),
-            normalizer or count_labels(targets),
+            normalizer or self._default_normalizer(targets),
         )
         num_processes = comm.get_world_size()
         self._accumulate(pos_grad / num_processes, neg_grad / num_processes)
@@ -148,11 +147,8 @@ class SoftmaxEQL(ClassificationLoss):
         gradient = accumulated[self.indicator]
         margins = gradient_margins(gradient, self.tau, self.eps)
         if has_background:
-            margins = torch.cat([margins, background_margin(gradient, self.tau, self.eps)])
+            margins = torch.cat([margins, neutral_margin(gradient, self.tau, self.eps)])
         return margins
-
-    def scores(self, logits: Tensor) -> Tensor:
-        return F.softmax(logits, dim=1)[:, : self.num_classes]
 
     def extra_repr(self) -> str:
         return (
