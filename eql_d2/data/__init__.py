@@ -17,7 +17,7 @@ from .datasets import (
     register_open_images,
     register_own_data,
 )
-from .label_frequency import LabelFrequency, LabelGroups, count_labels, sem_seg_groups
+from .label_frequency import LabelFrequency, LabelGroups, count_labels, group_labels
 from .sem_seg_mapper import SemSegMapper, build_sem_seg_augmentation
 
 __all__ = [
@@ -36,11 +36,11 @@ __all__ = [
     "frequency_groups",
     "get_image_count",
     "get_image_frequency",
+    "group_labels",
     "register_class_folder",
     "register_image_list",
     "register_json_instances",
     "register_mask_folder",
     "register_open_images",
     "register_own_data",
-    "sem_seg_groups",
 ]

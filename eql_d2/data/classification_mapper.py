@@ -6,10 +6,10 @@ import numpy as np
 import torch
 import torchvision.transforms as T
 from detectron2.config import CfgNode, configurable
-from detectron2.data.detection_utils import read_image
 from PIL import Image
 
 from ..exceptions import InputError
+from .image_files import read_image
 
 
 def build_classification_transform(
@@ -79,7 +79,9 @@ class ClassificationMapper:
         Returns:
             "image", uint8 (3, H, W); "label", int; "file_name"; "image_id".
         """
-        image = np.asarray(self.transform(_read(record)))
+        source = f" of list {record['list_file']!r}" if "list_file" in record else ""
+        image = read_image(record["file_name"], "RGB", source)
+        image = np.asarray(self.transform(Image.fromarray(image)))
         if self.image_format == "BGR":
             image = image[:, :, ::-1]
         return {
@@ -88,14 +90,3 @@ class ClassificationMapper:
             "file_name": record["file_name"],
             "image_id": record["image_id"],
         }
-
-
-def _read(record: dict) -> Image.Image:
-    try:
-        return Image.fromarray(read_image(record["file_name"], "RGB"))
-    except (OSError, SyntaxError) as error:  # PIL has a SyntaxError for a broken PNG
-        source = f" of list {record['list_file']!r}" if "list_file" in record else ""
-        raise InputError(
-            f"image {record['file_name']!r}{source} cannot be used "
-            f"({' '.join(str(error).split())}): replace it or remove it from the data set"
-        ) from error

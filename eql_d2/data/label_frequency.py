@@ -8,7 +8,7 @@ import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from ..exceptions import InputError
-from .label_maps import read_label_map
+from .image_files import read_label_map
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ def _count_data_set(name: str) -> LabelFrequency:
     return LabelFrequency(np.array(metadata.class_pixel_count), np.array(image_count))
 
 
-def sem_seg_groups(
+def group_labels(
     frequency: LabelFrequency, group_by: str = "pixels", thresholds: Sequence[float] = ()
 ) -> LabelGroups:
     """Group classes into head, common and tail.

@@ -6,10 +6,10 @@ import detectron2.data.transforms as T
 import numpy as np
 import torch
 from detectron2.config import CfgNode, configurable
-from detectron2.data.detection_utils import build_augmentation, read_image
+from detectron2.data.detection_utils import build_augmentation
 
 from ..exceptions import InputError
-from .label_maps import read_label_map
+from .image_files import read_image, read_label_map
 
 
 def build_sem_seg_augmentation(cfg: CfgNode, is_train: bool) -> list[T.Augmentation]:
@@ -87,7 +87,7 @@ class SemSegMapper:
         """
         record = copy.deepcopy(record)
         sem_seg_file_name = record.pop("sem_seg_file_name", None)
-        image = self._read_image(record["file_name"])
+        image = read_image(record["file_name"], self.image_format)
         record["height"], record["width"] = image.shape[:2]
         labels = None
         if self.is_train:
@@ -103,12 +103,3 @@ class SemSegMapper:
         if self.is_train:
             record["sem_seg"] = torch.from_numpy(inputs.sem_seg.astype(np.int64))
         return record
-
-    def _read_image(self, path: str) -> np.ndarray:
-        try:
-            return read_image(path, self.image_format)
-        except (OSError, SyntaxError) as error:
-            raise InputError(
-                f"image {path!r} cannot be used ({' '.join(str(error).split())}): replace it or "
-                "remove it, and its label map, from the data set"
-            ) from error

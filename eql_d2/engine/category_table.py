@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from detectron2.data import MetadataCatalog
 
-from ..data import count_labels, frequency_groups, get_image_count
-from ..data import sem_seg_groups as make_sem_seg_groups
+from ..data import count_labels, frequency_groups, get_image_count, group_labels
 
 
 def category_table(
@@ -19,7 +18,7 @@ def category_table(
         dataset_names: registered data sets, counted together.
         frequency_thresholds: see :func:`eql_d2.data.frequency_groups`.
         sem_seg_groups: for label maps instead of them, the rule and the thresholds of
-            :func:`eql_d2.data.sem_seg_groups`.
+            :func:`eql_d2.data.group_labels`.
 
     Returns:
         ``{"name", "group", "image_count", "instance_count"}`` of each class; the instance count is
@@ -28,7 +27,7 @@ def category_table(
     metadata = [MetadataCatalog.get(name) for name in dataset_names]
     if metadata[0].get("evaluator_type") == "sem_seg":
         frequency = count_labels(dataset_names)
-        groups = make_sem_seg_groups(frequency, *sem_seg_groups).groups
+        groups = group_labels(frequency, *sem_seg_groups).groups
         return _table(metadata[0].stuff_classes, groups, frequency.image_count)
     image_count = get_image_count(dataset_names)
     rows = [sorted(data.class_image_count, key=lambda row: row["id"]) for data in metadata]

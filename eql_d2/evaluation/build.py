@@ -8,8 +8,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 
-from ..data import count_labels, frequency_groups, get_image_count
-from ..data import sem_seg_groups as make_sem_seg_groups
+from ..data import count_labels, frequency_groups, get_image_count, group_labels
 from ..data.datasets.open_images_classes import read_category_counts
 from ..exceptions import InputError
 from .classification_evaluation import ClassificationEvaluator
@@ -48,7 +47,7 @@ def build_evaluator(
             annotation file, if it has any. For "open_images" their instances make five groups.
         frequency_thresholds: most training images of a rare and of a common category.
         sem_seg_groups: for "sem_seg" instead of them, the rule and the thresholds of
-            :func:`eql_d2.data.sem_seg_groups`.
+            :func:`eql_d2.data.group_labels`.
         **kwargs: further arguments of the evaluator.
 
     Raises:
@@ -107,5 +106,5 @@ def _label_counts(names: Sequence[str], group_by: str, thresholds: Sequence[floa
     except (InputError, FileNotFoundError) as error:
         logger.warning(f"The training data give no head, common and tail groups: {error}")
         return {}
-    groups = make_sem_seg_groups(frequency, group_by, thresholds)
+    groups = group_labels(frequency, group_by, thresholds)
     return {"frequency": frequency, "label_groups": groups}

@@ -8,8 +8,8 @@ import numpy as np
 from detectron2.evaluation import SemSegEvaluator as Detectron2SemSegEvaluator
 from detectron2.utils import comm
 
+from ..data.image_files import read_label_map
 from ..data.label_frequency import LabelFrequency, LabelGroups
-from ..data.label_maps import read_label_map
 from ..exceptions import InputError
 from .frequency_groups import group_indices, mean_known
 from .prediction_files import open_atomic
@@ -41,7 +41,7 @@ class SemSegEvaluator(Detectron2SemSegEvaluator):
             dataset_name: a registered data set with the metadata `stuff_classes`.
             output_dir: None writes no file.
             frequency: counts of the training data, for the table of classes.
-            label_groups: groups of the classes, see :func:`eql_d2.data.sem_seg_groups`.
+            label_groups: groups of the classes, see :func:`eql_d2.data.group_labels`.
 
         Raises:
             InputError: there is not one group for each class.

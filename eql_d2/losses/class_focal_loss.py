@@ -50,7 +50,7 @@ def class_focal_loss(
     Args:
         logits: tensors (P, C, S), any floating dtype: for rows S is 1, for a map of a dense head
             P counts images and anchors, S positions. Computed in float32 (float64 if given so).
-        labels: for each of them int64 (P, S): 0..C-1, C background, -1 ignored.
+        labels: for each of them int64 (P, S): 0..C-1, C for a sample of none of them, -1 ignored.
         gamma: (C,) focusing factor.
         pos_weight, neg_weight: (C,).
         quality: for each of the tensors (P, S), values in [0, 1]; read at positives only.

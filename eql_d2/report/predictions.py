@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import DatasetCatalog
 
-from ..data.datasets.json_instances import load_json_instances
+from ..data.datasets.json_instances import read_json_instances
 from ..exceptions import InputError
 from .run import Run, flatten
 
@@ -51,10 +51,7 @@ def load_truth(run: Run, predictions: Path) -> list[dict]:
             raise InputError(f"test data {name!r}: {error.filename} does not exist") from error
     for entry in run.config.get("DATASETS", {}).get("JSON", ()):
         if entry[0] == name:
-            try:
-                return load_json_instances(*entry)
-            finally:
-                MetadataCatalog.remove(name)
+            return read_json_instances(*entry)[1]
     raise InputError(f"test data {name!r} are neither registered nor in DATASETS.JSON of the run")
 
 

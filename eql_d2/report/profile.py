@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from detectron2.data import MetadataCatalog
 from tabulate import tabulate
 
 from ..data import CategoryFrequency, count_categories, frequency_groups
 from ..data.datasets.class_folders import load_class_folder
-from ..data.datasets.json_instances import load_json_instances
+from ..data.datasets.json_instances import read_json_instances
 from ..exceptions import InputError
 from .drawing import GROUPS
 
@@ -178,9 +177,4 @@ def _load(path: str) -> tuple[list[str], list[dict]]:
         records = load_class_folder(path, path)
         folders = {r["annotations"][0]["category_id"]: Path(r["file_name"]) for r in records}
         return [folders[index].parent.name for index in sorted(folders)], records
-    try:
-        records = load_json_instances(path, path, "")
-        return list(MetadataCatalog.get(path).thing_classes), records
-    finally:
-        if path in MetadataCatalog.list():
-            MetadataCatalog.remove(path)
+    return read_json_instances(path, path, "")

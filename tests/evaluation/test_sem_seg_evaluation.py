@@ -10,7 +10,7 @@ from detectron2.data import DatasetCatalog
 from PIL import Image
 
 from eql_d2 import InputError
-from eql_d2.data import count_labels, register_mask_folder, sem_seg_groups
+from eql_d2.data import count_labels, group_labels, register_mask_folder
 from eql_d2.evaluation import SemSegEvaluator, build_evaluator
 from tests.data.label_map_folders import CLASSES, make_mask_folder
 
@@ -49,7 +49,7 @@ def test_miou_by_group_equals_a_brute_force(tmp_path):
     process(evaluator, records, outputs)
     results = evaluator.evaluate()["sem_seg"]
     iou = brute_force_iou(records, outputs)
-    groups = np.array(sem_seg_groups(count_labels("scenes")).groups)
+    groups = np.array(group_labels(count_labels("scenes")).groups)
     assert results["mIoU"] == pytest.approx(iou.mean())
     for group, name in (("f", "head"), ("c", "common"), ("r", "tail")):
         assert results[f"mIoU_{name}"] == pytest.approx(iou[groups == group].mean())
@@ -79,7 +79,7 @@ def test_unknown_label_in_the_truth_is_named(tmp_path):
 
 def test_groups_of_other_classes_are_refused(tmp_path):
     register_mask_folder("scenes", *make_mask_folder(tmp_path / "scenes"))
-    groups = sem_seg_groups(count_labels("scenes"))
+    groups = group_labels(count_labels("scenes"))
     with pytest.raises(InputError, match="label_groups has 4 entries for 5 classes"):
         SemSegEvaluator("scenes", label_groups=groups._replace(groups=groups.groups[1:]))
 

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 
 from eql_d2 import EQL, SEQL, EQLv2, InputError, SigmoidCE, SoftmaxCE, SoftmaxEQL
 from eql_d2.losses.softmax_cross_entropy import softmax_cross_entropy
-from eql_d2.losses.softmax_eql import neutral_margin, gradient_margins
+from eql_d2.losses.softmax_eql import gradient_margins, neutral_margin
 from tests.losses.test_parity import relative_difference
 from tests.reference.softmax_eql import ReferenceSoftmaxEQL
 

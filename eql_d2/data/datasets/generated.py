@@ -1,5 +1,6 @@
 """Folders of generated data sets: made once, whole or not at all, never over other files."""
 
+import argparse
 import json
 import os
 import tempfile
@@ -88,6 +89,18 @@ def check_at_least(
                 f"{parameter}={parameters[parameter]} is too small for the {name} data set of "
                 f"{num_classes} classes; use at least {least}"
             )
+
+
+def run_command(name: str, generate: Callable[[Path], bool]) -> None:
+    """The command line of a data set: write it into the folder that is named."""
+    parser = argparse.ArgumentParser(description=f"Write the generated demo data set {name}.")
+    parser.add_argument("output_dir", type=Path)
+    output_dir = parser.parse_args().output_dir
+    try:
+        written = generate(output_dir)
+    except InputError as error:
+        parser.exit(1, f"error: {error}\n")
+    print(f"{name}: {'written to' if written else 'complete in'} {output_dir}")
 
 
 def _files(folder: Path) -> list[str]:

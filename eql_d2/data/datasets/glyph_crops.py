@@ -6,7 +6,6 @@ from class to class; validation has the same number of images of every class. Us
     python -m eql_d2.data.datasets.glyph_crops OUTPUT_DIR
 """
 
-import argparse
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,8 +15,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from ...exceptions import InputError
-from .generated import check_at_least, write_once
+from .generated import check_at_least, run_command, write_once
 from .glyph_images import background, draw, place, random_shape
 from .glyphs import LETTERS, letter_name, long_tailed_counts
 
@@ -109,16 +107,5 @@ def _draw_crop(letter: str, size: int, rng: np.random.Generator) -> np.ndarray:
     return image
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Write the demo data set for classification.")
-    parser.add_argument("output_dir", type=Path)
-    output_dir = parser.parse_args().output_dir
-    try:
-        written = generate_glyph_crops(output_dir)
-    except InputError as error:
-        parser.exit(1, f"error: {error}\n")
-    print(f"glyph crops: {'written to' if written else 'complete in'} {output_dir}")
-
-
 if __name__ == "__main__":
-    main()
+    run_command("glyph crops", generate_glyph_crops)

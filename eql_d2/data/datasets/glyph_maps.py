@@ -8,7 +8,6 @@ The files are as :func:`register_mask_folder` reads them. Usage::
     python -m eql_d2.data.datasets.glyph_maps OUTPUT_DIR
 """
 
-import argparse
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,8 +17,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from ...exceptions import InputError
-from .generated import check_at_least, write_once
+from .generated import check_at_least, run_command, write_once
 from .glyph_images import background, draw, place, random_shape
 from .glyphs import deal_letters, letter_name, long_tailed_counts
 
@@ -119,16 +117,5 @@ def _draw_map(
     return image, labels
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Write the demo data set for segmentation.")
-    parser.add_argument("output_dir", type=Path)
-    output_dir = parser.parse_args().output_dir
-    try:
-        written = generate_glyph_maps(output_dir)
-    except InputError as error:
-        parser.exit(1, f"error: {error}\n")
-    print(f"glyph maps: {'written to' if written else 'complete in'} {output_dir}")
-
-
 if __name__ == "__main__":
-    main()
+    run_command("glyph maps", generate_glyph_maps)

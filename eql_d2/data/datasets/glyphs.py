@@ -9,7 +9,6 @@ format. Usage::
     python -m eql_d2.data.datasets.glyphs OUTPUT_DIR
 """
 
-import argparse
 import json
 import os
 import unicodedata
@@ -21,9 +20,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from ...exceptions import InputError
 from ..category_frequency import frequency_groups
-from .generated import check_at_least, write_aside
+from .generated import check_at_least, run_command, write_aside
 from .glyph_images import background, draw, place, random_shape, signed_area
 
 # No two letters have the same shape at different sizes (o, O, Greek and Cyrillic o are one class).
@@ -213,16 +211,5 @@ def _add_image(
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Write the generated demo data set.")
-    parser.add_argument("output_dir", type=Path)
-    output_dir = parser.parse_args().output_dir
-    try:
-        written = generate_glyphs(output_dir)
-    except InputError as error:
-        parser.exit(1, f"error: {error}\n")
-    print(f"glyphs: {'written to' if written else 'complete in'} {output_dir}")
-
-
 if __name__ == "__main__":
-    main()
+    run_command("glyphs", generate_glyphs)

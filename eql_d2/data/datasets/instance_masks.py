@@ -21,7 +21,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from ...exceptions import InputError
-from .json_instances import load_json_instances, read_class_names
+from .json_instances import read_json_instances
 from .mask_folders import IGNORE_LABEL
 
 
@@ -43,13 +43,11 @@ def write_label_maps(json_file: str, image_root: str, output_dir: str | os.PathL
     output_dir = Path(output_dir)
     if output_dir.exists():
         raise InputError(f"{str(output_dir)!r} exists: name a new folder")
-    classes = read_class_names(json_file)
+    classes, records = read_json_instances(os.path.basename(json_file), json_file, image_root)
     if len(classes) > IGNORE_LABEL:
         raise InputError(
             f"{json_file!r} has {len(classes)} categories: a label map has room for {IGNORE_LABEL}"
         )
-    # Its metadata are not needed: a name of its own cannot meet a data set's.
-    records = load_json_instances(f"label maps of {json_file}", json_file, image_root)
     records = [record for record in records if record["annotations"]]
     output_dir.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=".masks-", dir=output_dir.parent))

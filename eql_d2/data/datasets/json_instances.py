@@ -77,15 +77,15 @@ def load_json_instances(name: str, json_file: str, image_root: str) -> list[dict
     return _to_records(name, data, image_root)
 
 
-def read_class_names(json_file: str) -> list[str]:
-    """Names of the categories of a file, in the order of their ids.
+def read_json_instances(name: str, json_file: str, image_root: str) -> tuple[list[str], list[dict]]:
+    """Names of the classes, and the records in Detectron2's standard format; registers nothing.
 
     Raises:
-        InputError: the file is missing or damaged.
+        InputError: as for :func:`load_json_instances`.
     """
-    data = _read_json(os.path.basename(json_file), json_file)
+    data = _read_json(name, json_file)
     categories = sorted(data["categories"], key=lambda category: category["id"])
-    return _class_metadata(categories)["thing_classes"]
+    return _class_metadata(categories)["thing_classes"], _to_records(name, data, image_root)
 
 
 def _class_metadata(categories: list[dict]) -> dict:

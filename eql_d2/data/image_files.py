@@ -1,9 +1,33 @@
-"""Reading label maps: images whose pixels are class indices."""
+"""Reading images and label maps, with a clear error for those that cannot be used."""
 
 import numpy as np
+from detectron2.data import detection_utils
 from PIL import Image
 
 from ..exceptions import InputError
+
+# PIL has a SyntaxError for a broken PNG.
+_UNREADABLE = (OSError, SyntaxError)
+
+
+def read_image(path: str, image_format: str, source: str = "") -> np.ndarray:
+    """Detectron2's ``read_image``: uint8 (H, W, 3), turned as EXIF says.
+
+    Args:
+        path: of the image.
+        image_format: order of the channels, "RGB" or "BGR".
+        source: where the path comes from, for the message.
+
+    Raises:
+        InputError: the image is missing or damaged.
+    """
+    try:
+        return detection_utils.read_image(path, image_format)
+    except _UNREADABLE as error:
+        raise InputError(
+            f"image {path!r}{source} cannot be used ({' '.join(str(error).split())}): replace it "
+            "or remove it from the data set"
+        ) from error
 
 
 def read_label_map(path: str, num_classes: int, ignore_label: int = 255) -> np.ndarray:
@@ -29,7 +53,7 @@ def read_label_map(path: str, num_classes: int, ignore_label: int = 255) -> np.n
                     "8-bit channel whose pixels are class indices"
                 )
             labels = np.array(image)
-    except (OSError, SyntaxError) as error:
+    except _UNREADABLE as error:
         raise InputError(
             f"label map {path!r} cannot be read ({' '.join(str(error).split())}): replace it"
         ) from error
