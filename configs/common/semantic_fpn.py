@@ -3,23 +3,13 @@
 from detectron2.config import LazyCall as L
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import SemanticSegmentor
-from detectron2.modeling.backbone import FPN, BasicStem, ResNet
-from detectron2.modeling.backbone.fpn import LastLevelMaxPool
 
 from eql_d2.modeling import EQLSemSegFPNHead
 
+from .mask_rcnn_fpn import model as mask_rcnn
+
 model = L(SemanticSegmentor)(
-    backbone=L(FPN)(
-        bottom_up=L(ResNet)(
-            stem=L(BasicStem)(in_channels=3, out_channels=64, norm="FrozenBN"),
-            stages=L(ResNet.make_default_stages)(depth=50, stride_in_1x1=True, norm="FrozenBN"),
-            out_features=["res2", "res3", "res4", "res5"],
-            freeze_at=2,
-        ),
-        in_features="${.bottom_up.out_features}",
-        out_channels=256,
-        top_block=L(LastLevelMaxPool)(),
-    ),
+    backbone=mask_rcnn.backbone,
     sem_seg_head=L(EQLSemSegFPNHead)(
         input_shape={
             f"p{level}": L(ShapeSpec)(channels=256, stride=2**level) for level in (2, 3, 4, 5)

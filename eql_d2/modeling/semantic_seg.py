@@ -20,7 +20,12 @@ from ..losses import ClassificationLoss, build_loss
 
 
 class _LossModule:
-    """What both heads do with their loss: take it over, start its prior, call it on maps."""
+    """What both heads do with their loss: build it, start its prior, call it on maps."""
+
+    @classmethod
+    def from_config(cls, cfg, input_shape):
+        ret = super().from_config(cfg, input_shape)
+        return ret | {"loss_cls": build_loss(cfg, cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES)}
 
     def _set_loss(self, loss_cls: ClassificationLoss) -> None:
         num_classes = self.predictor.out_channels
@@ -70,11 +75,6 @@ class EQLSemSegFPNHead(_LossModule, SemSegFPNHead):
         super().__init__(input_shape=input_shape, **kwargs)
         self._set_loss(loss_cls)
 
-    @classmethod
-    def from_config(cls, cfg, input_shape):
-        ret = super().from_config(cfg, input_shape)
-        return ret | {"loss_cls": build_loss(cfg, cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES)}
-
 
 @SEM_SEG_HEADS_REGISTRY.register()
 class EQLDeepLabV3PlusHead(_LossModule, DeepLabV3PlusHead):
@@ -103,8 +103,3 @@ class EQLDeepLabV3PlusHead(_LossModule, DeepLabV3PlusHead):
         super().__init__(input_shape=input_shape, **kwargs)
         del self.loss  # replaced by loss_cls
         self._set_loss(loss_cls)
-
-    @classmethod
-    def from_config(cls, cfg, input_shape):
-        ret = super().from_config(cfg, input_shape)
-        return ret | {"loss_cls": build_loss(cfg, cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES)}

@@ -1,7 +1,7 @@
 """What the figures share: order of the categories, smoothing, colours, panels."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,9 +10,7 @@ from matplotlib.patheffects import withStroke
 
 from ..engine.gradient_record import GradientRecordData, LossRecord
 from ..exceptions import InputError
-
-if TYPE_CHECKING:
-    from .run import Run
+from .run import Run
 
 GROUPS = {"f": "frequent", "c": "common", "r": "rare"}
 # Okabe and Ito's colours, told apart with any colour vision; the line styles do it without colour.
@@ -45,7 +43,7 @@ class ReportFigure(NamedTuple):
     figure: Figure
 
 
-def loss_record(run: "Run", loss: str | None) -> LossRecord:
+def loss_record(run: Run, loss: str | None) -> LossRecord:
     """Record of a loss of a run; of its last loss if None, in a cascade the last stage.
 
     Raises:

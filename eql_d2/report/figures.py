@@ -5,7 +5,6 @@ each has its panel, all with the same y axis. The scores of the categories: ``sc
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib import colormaps
@@ -26,10 +25,8 @@ from .drawing import (
     panels,
     show_from_zero_to_balance,
 )
+from .run import Run
 from .scores import compare_runs, score_by_image_count
-
-if TYPE_CHECKING:
-    from .run import Run
 
 __all__ = [
     "compare_runs",
@@ -44,7 +41,7 @@ _MOST_ROWS = 300
 
 
 def ratio_by_frequency(
-    runs: Sequence["Run"], loss: str | None = None, iterations: Sequence[int] | None = None
+    runs: Sequence[Run], loss: str | None = None, iterations: Sequence[int] | None = None
 ) -> ReportFigure:
     """Gradient ratio of the categories from frequent to rare at some iterations, raw and smoothed.
 
@@ -79,7 +76,7 @@ def ratio_by_frequency(
     )
 
 
-def gradients_by_category(runs: Sequence["Run"], loss: str | None = None) -> ReportFigure:
+def gradients_by_category(runs: Sequence[Run], loss: str | None = None) -> ReportFigure:
     """Accumulated positive and negative gradients at the end, from frequent to rare, log scale.
 
     Args:
@@ -112,7 +109,7 @@ def gradients_by_category(runs: Sequence["Run"], loss: str | None = None) -> Rep
     )
 
 
-def ratio_over_time(runs: Sequence["Run"], loss: str | None = None) -> ReportFigure:
+def ratio_over_time(runs: Sequence[Run], loss: str | None = None) -> ReportFigure:
     """Median gradient ratio of each group over the training, with the middle half of it.
 
     Args:

@@ -5,7 +5,6 @@ Each function takes runs that have a table of the task and returns a :class:`Rep
 
 from collections.abc import Sequence
 from itertools import chain, cycle
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -28,15 +27,11 @@ from .drawing import (
     text,
     tidy,
 )
-
-if TYPE_CHECKING:
-    from .run import Run
-
-_SCORES = ("AP", "accuracy", "IoU")
+from .run import Run, score_name
 
 
 def score_by_image_count(
-    runs: Sequence["Run"], task: str | None = None, loss: str | None = None
+    runs: Sequence[Run], task: str | None = None, loss: str | None = None
 ) -> ReportFigure:
     """Score of each category against its training images, coloured by the gradient ratio.
 
@@ -87,7 +82,7 @@ def score_by_image_count(
     )
 
 
-def compare_runs(runs: Sequence["Run"], task: str | None = None) -> ReportFigure:
+def compare_runs(runs: Sequence[Run], task: str | None = None) -> ReportFigure:
     """Mean score of the groups in each run, and each category against the first run.
 
     Args:
@@ -141,7 +136,7 @@ def compare_runs(runs: Sequence["Run"], task: str | None = None) -> ReportFigure
     )
 
 
-def category_scores(run: "Run", task: str) -> tuple[str, np.ndarray]:
+def category_scores(run: Run, task: str) -> tuple[str, np.ndarray]:
     """Name of the score, and its value for each category, nan where there is none.
 
     Raises:
@@ -152,18 +147,16 @@ def category_scores(run: "Run", task: str) -> tuple[str, np.ndarray]:
         raise InputError(
             f"{run.name} has no scores of {task!r}: it has {', '.join(run.tables) or 'none'}"
         )
-    name = next((name for name in _SCORES if name in table[0]), None)
-    if name is None:
-        raise InputError(f"per_category_{task}.json of {run.name} has none of {', '.join(_SCORES)}")
     if run.record is not None and len(run.record.categories) != len(table):
         raise InputError(
             f"{run.name} is scored on {len(table)} categories in {task}, but its gradient record "
             f"has {len(run.record.categories)}: they are not of one training"
         )
+    name = score_name(table)
     return name, np.array([row.get(name) for row in table], dtype=float)
 
 
-def _categories(run: "Run", task: str) -> list[dict]:
+def _categories(run: Run, task: str) -> list[dict]:
     """Group and training images of each category, from the record where there is one."""
     if run.record is not None:
         return run.record.categories
