@@ -18,6 +18,7 @@ import sys
 import torch
 from detectron2.config import CfgNode, LazyConfig, get_cfg
 from detectron2.engine import default_argument_parser, default_setup
+from detectron2.evaluation import verify_results
 from detectron2.evaluation.testing import flatten_results_dict
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
@@ -116,7 +117,12 @@ def main_yaml(args: argparse.Namespace) -> None:
         model = Trainer.build_model(cfg)
         checkpointer = EQLCheckpointer(model, cfg.OUTPUT_DIR)
         checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
-        write_results(Trainer.test(cfg, model), cfg.OUTPUT_DIR)
+        results = Trainer.test(cfg, model)
+        if cfg.TEST.AUG.ENABLED:
+            results.update(Trainer.test_with_TTA(cfg, model))
+        write_results(results, cfg.OUTPUT_DIR)
+        if comm.is_main_process():
+            verify_results(cfg, results)
         return
     trainer = Trainer(cfg)
     trainer.resume_or_load(args.resume)
@@ -131,7 +137,7 @@ def main_lazy(args: argparse.Namespace) -> None:
     cfg = LazyConfig.apply_overrides(cfg, args.opts)
     start_run(cfg, cfg.train.output_dir, args)
     if args.eval_only:
-        write_results(evaluate_lazy(cfg), cfg.train.output_dir)
+        write_results(evaluate_lazy(cfg, resume=args.resume), cfg.train.output_dir)
     else:
         train_lazy(cfg, resume=args.resume)
 

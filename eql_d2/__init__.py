@@ -42,8 +42,7 @@ from .modeling import (
     LinearClassifier,
     TorchvisionBackbone,
 )
-
-__version__ = "0.1.0"
+from .versions import __version__
 
 __all__ = [
     "EFL",
@@ -72,5 +71,6 @@ __all__ = [
     "SoftmaxCE",
     "SoftmaxEQL",
     "TorchvisionBackbone",
+    "__version__",
     "add_eql_config",
 ]

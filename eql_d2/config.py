@@ -10,9 +10,13 @@ def add_eql_config(cfg: CN) -> None:
     _add_loss_config(cfg)
     _add_classification_config(cfg)
 
-    # Largest norm of all gradients of the model together; 0 does not clip. (Detectron2's other
-    # keys clip each parameter by itself.)
-    cfg.SOLVER.CLIP_GRADIENTS.FULL_MODEL_NORM = 0.0
+    # SOLVER.CLIP_GRADIENTS.CLIP_TYPE also takes "full_model": CLIP_VALUE is then the largest norm
+    # of all gradients of the model together. (Detectron2's types clip each parameter by itself.)
+    cfg.register_renamed_key(
+        "SOLVER.CLIP_GRADIENTS.FULL_MODEL_NORM",
+        "SOLVER.CLIP_GRADIENTS.CLIP_VALUE",
+        message="set ENABLED to True and CLIP_TYPE to full_model",
+    )
 
     # Own data, any number of each:
     # (name, annotation file in COCO or LVIS format, image folder)
@@ -44,7 +48,7 @@ def _add_loss_config(cfg: CN) -> None:
     cfg.MODEL.EQL.EQL.LAMBDA = 0.00177
 
     cfg.MODEL.EQL.SEQL = CN()
-    # lambda, as above; ImageNet-LT value of a third party's port
+    # lambda, as above; ours for ImageNet-LT, the paper's could not be verified
     cfg.MODEL.EQL.SEQL.LAMBDA = 4.3e-4
     # gamma: probability that a tail class is left out of the softmax of another class' sample
     cfg.MODEL.EQL.SEQL.GAMMA = 0.9
@@ -57,6 +61,8 @@ def _add_loss_config(cfg: CN) -> None:
     cfg.MODEL.EQL.EQLV2.ALPHA = 4.0
     # Train column C as the category-agnostic task and multiply the scores by it at test
     cfg.MODEL.EQL.EQLV2.OBJECTNESS = True
+    # Factor of the accumulated gradients at each step; 1 forgets nothing. So in the losses below
+    cfg.MODEL.EQL.EQLV2.DECAY = 1.0
 
     cfg.MODEL.EQL.EFL = CN()
     # gamma_b: focusing factor of a class in balance
@@ -65,11 +71,10 @@ def _add_loss_config(cfg: CN) -> None:
     cfg.MODEL.EQL.EFL.ALPHA = 0.25
     # s: how much the focusing factor grows as the ratio falls
     cfg.MODEL.EQL.EFL.SCALE = 8.0
-    # Factor of the accumulated gradients at each step; 1 forgets nothing
     cfg.MODEL.EQL.EFL.DECAY = 1.0
 
     cfg.MODEL.EQL.EQFL = CN()
-    # gamma_b, s (YOLOX recipe: 4) and the factor at each step, as for EFL
+    # gamma_b and s (YOLOX recipe: 4), as for EFL
     cfg.MODEL.EQL.EQFL.GAMMA = 2.0
     cfg.MODEL.EQL.EQFL.SCALE = 8.0
     cfg.MODEL.EQL.EQFL.DECAY = 1.0
@@ -81,6 +86,7 @@ def _add_loss_config(cfg: CN) -> None:
     cfg.MODEL.EQL.SOFTMAXEQL.INDICATOR = "pos"
     # epsilon: accumulated gradients below it count as it
     cfg.MODEL.EQL.SOFTMAXEQL.EPS = 1e-4
+    cfg.MODEL.EQL.SOFTMAXEQL.DECAY = 1.0
 
     cfg.MODEL.EQL.SEM_SEG = CN()
     # Head, common and tail classes of segmentation by "pixels" (share of the labelled training

@@ -1,121 +1,40 @@
 """Every config builds, and the .yaml and the .py of one stem are the same experiment."""
 
-from pathlib import Path
+import copy
+import inspect
+import sys
+from types import SimpleNamespace
 
 import pytest
-from detectron2.config import LazyConfig, get_cfg, instantiate
-from detectron2.modeling import build_model
-from detectron2.modeling.matcher import Matcher
-from detectron2.solver import build_optimizer
-from omegaconf import ListConfig, OmegaConf
+import torch
+from detectron2.config import instantiate
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.solver import LRMultiplier
 
-from eql_d2 import add_eql_config
-from eql_d2.data import build_classification_transform, build_mapper
+from eql_d2.data import get_image_frequency
 from eql_d2.engine import Trainer
-
-CONFIGS = Path(__file__).parents[1] / "configs"
-YAML = sorted(p for p in CONFIGS.rglob("*.yaml") if not p.name.startswith("Base"))
-TWINS = [p for p in YAML if p.with_suffix(".py").exists()]
-# The yaml path names heads of ours, the LazyConfig names the predictor itself.
-SAME_HEAD = {"EQLROIHeads": "StandardROIHeads", "EQLCascadeROIHeads": "CascadeROIHeads"}
-SEQUENCES = (tuple, list, ListConfig)
-
-
-def name_of(path):
-    return str(path.relative_to(CONFIGS).with_suffix(""))
-
-
-def load_yaml(path):
-    cfg = get_cfg()
-    add_eql_config(cfg)
-    cfg.merge_from_file(str(path), allow_unsafe=False)
-    cfg.MODEL.DEVICE = "cpu"
-    return cfg
+from eql_d2.engine.build import EQLSettings
+from eql_d2.evaluation import build_evaluator
+from eql_d2.solver import build_optimizer
+from tests.config_twins import (
+    CONFIGS,
+    TWINS,
+    YAML,
+    Twins,
+    build_yaml_model,
+    load_yaml,
+    loader_settings,
+    model_settings,
+    name_of,
+    optimizer_settings,
+    plain,
+    records_of,
+)
 
 
-def is_plain(value):
-    if isinstance(value, SEQUENCES):
-        return all(is_plain(v) for v in value)
-    return value is None or isinstance(value, (bool, int, float, str))
-
-
-def as_lists(value):
-    return [as_lists(v) for v in value] if isinstance(value, SEQUENCES) else value
-
-
-def settings(model):
-    """Every plain value that a module of the model, or an object it holds, is set to."""
-    found = {}
-    for path, module in model.named_modules():
-        kind = type(module).__name__
-        found[path] = SAME_HEAD.get(kind, kind)
-        for name, value in vars(module).items():
-            if name.startswith("_") or name == "vis_period":
-                continue
-            if is_plain(value):
-                found[f"{path}.{name}"] = as_lists(value)
-                continue
-            for i, held in enumerate(value if isinstance(value, SEQUENCES) else [value]):
-                if hasattr(held, "__dict__") and not callable(held) or isinstance(held, Matcher):
-                    found.update(
-                        (f"{path}.{name}.{i}.{inner}", as_lists(inner_value))
-                        for inner, inner_value in vars(held).items()
-                        if is_plain(inner_value)
-                    )
-    return found
-
-
-def learning_rates(multiplier, lr, max_iter):
-    return [lr * multiplier(i / max_iter) for i in range(0, max_iter, max(1, max_iter // 100))]
-
-
-def yaml_learning_rates(scheduler, lr, max_iter):
-    if hasattr(scheduler, "_multiplier"):
-        return learning_rates(scheduler._multiplier, lr, max_iter)
-    rates = []
-    for scheduler.last_epoch in range(0, max_iter, max(1, max_iter // 100)):
-        rates.append(scheduler.get_lr()[0])
-    return rates
-
-
-def groups(optimizer):
-    return [
-        (tuple(p.shape), group["weight_decay"], group["momentum"], group["nesterov"])
-        for group in optimizer.param_groups
-        for p in group["params"]
-    ]
-
-
-def same_detection_transforms(cfg, lazy):
-    train, test = lazy.dataloader.train, lazy.dataloader.test
-    resize = train.mapper.augmentations[0]
-    assert tuple(resize.short_edge_length) == cfg.INPUT.MIN_SIZE_TRAIN
-    assert resize.max_size == cfg.INPUT.MAX_SIZE_TRAIN
-    assert test.mapper.augmentations[0].short_edge_length == cfg.INPUT.MIN_SIZE_TEST
-
-
-def same_classification_transforms(cfg, lazy):
-    assert lazy.dataloader.train.aspect_ratio_grouping == cfg.DATALOADER.ASPECT_RATIO_GROUPING
-    for is_train, loader in ((True, lazy.dataloader.train), (False, lazy.dataloader.test)):
-        mapper = instantiate(loader.mapper)
-        assert mapper.image_format == cfg.INPUT.FORMAT
-        assert repr(mapper.transform) == repr(build_classification_transform(cfg, is_train))
-
-
-def same_sem_seg_transforms(cfg, lazy):
-    for is_train, loader in ((True, lazy.dataloader.train), (False, lazy.dataloader.test)):
-        ours, theirs = instantiate(loader.mapper), build_mapper(cfg, is_train)
-        assert ours.image_format == theirs.image_format
-        texts = [repr(mapper.augmentations) for mapper in (ours, theirs)]
-        texts = [text.replace("(", "[").replace(",)", ")").replace(")", "]") for text in texts]
-        assert texts[0] == texts[1]
-        assert (ours.num_classes, ours.ignore_label) == (theirs.num_classes, theirs.ignore_label)
-
-
-SAME_TRANSFORMS = {
-    "ImageClassifier": same_classification_transforms,
-    "SemanticSegmentor": same_sem_seg_transforms,
-}
+@pytest.fixture(scope="module", params=TWINS, ids=name_of)
+def twins(request):
+    return Twins(request.param)
 
 
 def test_only_the_demo_has_no_twins():
@@ -124,53 +43,108 @@ def test_only_the_demo_has_no_twins():
 
 @pytest.mark.parametrize("path", [p for p in YAML if p not in TWINS], ids=name_of)
 def test_config_builds(path):
-    assert build_model(load_yaml(path)).training
+    assert build_yaml_model(load_yaml(path)).training
 
 
-@pytest.mark.parametrize("path", TWINS, ids=name_of)
-def test_twins_are_the_same_experiment(path):
-    cfg, lazy = load_yaml(path), LazyConfig.load(str(path.with_suffix(".py")))
-    model, lazy_model = build_model(cfg), instantiate(lazy.model)
-    shapes, lazy_shapes = (
-        {name: tuple(value.shape) for name, value in m.state_dict().items()}
-        for m in (model, lazy_model)
+def test_twins_have_the_same_model(twins, monkeypatch):
+    # In place of the counts of the training data, which are not here: what would be counted
+    monkeypatch.setattr(
+        sys.modules[get_image_frequency.__module__],
+        "count_training_data",
+        lambda names, **_: SimpleNamespace(image_count=hash(tuple(names)), num_images=1),
     )
-    assert lazy_shapes == shapes
-    assert settings(lazy_model) == settings(model)
+    model, lazy_model = twins.models
+    assert model_settings(lazy_model) == model_settings(model)
 
-    lazy.optimizer.params.model = lazy_model
-    optimizer, lazy_optimizer = build_optimizer(cfg, model), instantiate(lazy.optimizer)
-    assert groups(lazy_optimizer) == groups(optimizer)
-    clipping = cfg.SOLVER.CLIP_GRADIENTS.FULL_MODEL_NORM
-    assert getattr(lazy_optimizer, "max_norm", 0) == clipping
+
+def test_twins_have_the_same_optimizer(twins):
+    model, lazy_model = twins.models
+    optimizer = build_optimizer(twins.cfg, model)
+    node = copy.deepcopy(twins.lazy.optimizer)
+    node.params.model = lazy_model
+    assert optimizer_settings(instantiate(node), lazy_model) == optimizer_settings(optimizer, model)
+
+
+def test_twins_have_the_same_schedule(twins):
+    cfg, lazy = twins.cfg, twins.lazy
+
+    def optimizer(lr):
+        return torch.optim.SGD([torch.zeros(1)], lr)
+
     max_iter = cfg.SOLVER.MAX_ITER
-    scheduler = Trainer.build_lr_scheduler(cfg, optimizer)
-    assert learning_rates(instantiate(lazy.lr_multiplier), lazy.optimizer.lr, max_iter) == (
-        pytest.approx(yaml_learning_rates(scheduler, cfg.SOLVER.BASE_LR, max_iter))
+    turns = (*cfg.SOLVER.STEPS, cfg.SOLVER.WARMUP_ITERS)
+    iterations = {*range(0, max_iter, max(1, max_iter // 100))}
+    iterations |= {i for turn in turns for i in (turn - 1, turn) if 0 <= i < max_iter}
+    rates = [], []
+    schedulers = (
+        Trainer.build_lr_scheduler(cfg, optimizer(cfg.SOLVER.BASE_LR)),
+        LRMultiplier(
+            optimizer(lazy.optimizer.lr), instantiate(lazy.lr_multiplier), lazy.train.max_iter
+        ),
     )
-    assert lazy.train.max_iter == max_iter
-    assert lazy.train.init_checkpoint == cfg.MODEL.WEIGHTS
-    assert lazy.train.amp.enabled == cfg.SOLVER.AMP.ENABLED
-    assert lazy.train.checkpointer.period == cfg.SOLVER.CHECKPOINT_PERIOD
-    assert lazy.train.eval_period == cfg.TEST.EVAL_PERIOD
-    assert lazy.train.eql.log_period == cfg.MODEL.EQL.LOG_PERIOD
-    assert lazy.train.eql.monitor == cfg.MODEL.EQL.MONITOR
-    assert tuple(lazy.train.eql.frequency_thresholds) == cfg.MODEL.EQL.FREQUENCY_THRESHOLDS
-
-    train, test = lazy.dataloader.train, lazy.dataloader.test
-    assert (train.dataset.names,) == cfg.DATASETS.TRAIN
-    assert (test.dataset.names,) == cfg.DATASETS.TEST
-    assert train.total_batch_size == cfg.SOLVER.IMS_PER_BATCH
-    SAME_TRANSFORMS.get(cfg.MODEL.META_ARCHITECTURE, same_detection_transforms)(cfg, lazy)
-    sampler = OmegaConf.select(train, "sampler")
-    assert (sampler is not None) == (cfg.DATALOADER.SAMPLER_TRAIN == "RepeatFactorTrainingSampler")
-    if sampler is not None:
-        assert sampler.repeat_factors.repeat_thresh == cfg.DATALOADER.REPEAT_THRESHOLD
+    for found, scheduler in zip(rates, schedulers):
+        for scheduler.last_epoch in sorted(iterations):
+            found += scheduler.get_lr()
+    assert rates[1] == pytest.approx(rates[0])
 
 
-@pytest.mark.parametrize("path", [p for p in YAML if "EQLv2" in p.read_text()], ids=name_of)
+def test_twins_train_alike(twins):
+    cfg, train = twins.cfg, twins.lazy.train
+    assert train.max_iter == cfg.SOLVER.MAX_ITER
+    assert train.init_checkpoint == cfg.MODEL.WEIGHTS
+    assert train.device == cfg.MODEL.DEVICE
+    assert train.output_dir == cfg.OUTPUT_DIR
+    assert train.amp.enabled == cfg.SOLVER.AMP.ENABLED
+    assert train.checkpointer.period == cfg.SOLVER.CHECKPOINT_PERIOD
+    assert train.eval_period == cfg.TEST.EVAL_PERIOD
+    assert plain(EQLSettings.from_lazy(twins.lazy)) == plain(EQLSettings.from_yaml(cfg))
+
+
+def test_twins_load_the_same_data(twins, monkeypatch):
+    monkeypatch.setattr(DatasetCatalog, "get", records_of)
+    # Takes most of the time
+    monkeypatch.setattr("detectron2.data.build.print_instances_class_histogram", lambda *_: None)
+    cfg, lazy = twins.cfg, twins.lazy.dataloader
+    train, lazy_train = Trainer.build_train_loader(cfg), instantiate(lazy.train)
+    assert loader_settings(lazy_train) == loader_settings(train)
+    (name,) = cfg.DATASETS.TEST
+    test, lazy_test = Trainer.build_test_loader(cfg, name), instantiate(lazy.test)
+    assert loader_settings(lazy_test) == loader_settings(test)
+
+
+def evaluator_arguments(dataset_name, output_dir, **kwargs):
+    """What counts of the arguments of an evaluator, which for label maps has rules of its own."""
+    call = inspect.signature(build_evaluator).bind(dataset_name, output_dir, **kwargs)
+    call.apply_defaults()
+    is_sem_seg = MetadataCatalog.get(dataset_name).evaluator_type == "sem_seg"
+    for name in ("output_dir", "frequency_thresholds" if is_sem_seg else "sem_seg_groups"):
+        del call.arguments[name]
+    if isinstance(call.arguments["training_datasets"], str):
+        call.arguments["training_datasets"] = [call.arguments["training_datasets"]]
+    return plain(call.arguments)
+
+
+def test_twins_have_the_same_evaluator(twins, monkeypatch):
+    cfg, lazy = twins.cfg.clone(), copy.deepcopy(twins.lazy)
+    # Not the defaults of the evaluator: they have to be passed on.
+    cfg.MODEL.EQL.FREQUENCY_THRESHOLDS = lazy.train.eql.frequency_thresholds = (3, 7)
+    cfg.MODEL.EQL.SEM_SEG.GROUP_BY, cfg.MODEL.EQL.SEM_SEG.GROUP_THRESHOLDS = "images", (3, 7)
+    lazy.train.eql.sem_seg_groups = ("images", (3, 7))
+    monkeypatch.setattr("eql_d2.engine.defaults.build_evaluator", evaluator_arguments)
+    (name,) = cfg.DATASETS.TEST
+    node = dict(lazy.dataloader.evaluator)
+    assert node.pop("_target_") is build_evaluator
+    assert evaluator_arguments(**node) == Trainer.build_evaluator(cfg, name)
+
+
+LEAVES = YAML + [p.with_suffix(".py") for p in TWINS if p.parent.name != "quick_schedules"]
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=lambda path: str(path.relative_to(CONFIGS)))
 def test_a_leaf_is_short(path):
-    assert len(path.read_text().splitlines()) <= 15
+    # A ResNeXt needs its stages one by one.
+    limit = 20 if path.name == "X_50_32x4d_90e_softmax.py" else 15
+    assert len(path.read_text().splitlines()) <= limit
 
 
 def test_eqlv2_differs_from_softmax_by_its_loss_only():

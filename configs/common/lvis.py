@@ -36,7 +36,9 @@ dataloader.test = L(build_detection_test_loader)(
     dataset=L(get_detection_dataset_dicts)(names="lvis_v1_val", filter_empty=False),
     mapper=L(DatasetMapper)(
         is_train=False,
-        augmentations=[L(T.ResizeShortestEdge)(short_edge_length=800, max_size=1333)],
+        augmentations=[
+            L(T.ResizeShortestEdge)(short_edge_length=800, max_size=1333, sample_style="choice")
+        ],
         image_format="${...train.mapper.image_format}",
     ),
     num_workers=4,
@@ -45,6 +47,7 @@ dataloader.evaluator = L(build_evaluator)(
     dataset_name="${..test.dataset.names}",
     output_dir="${train.output_dir}/inference",
     training_datasets="${..train.dataset.names}",
+    frequency_thresholds="${train.eql.frequency_thresholds}",
 )
 
 # Repeat factor sampling (RFS), for ``dataloader.train.sampler``; t = 0.001 as in Detectron2

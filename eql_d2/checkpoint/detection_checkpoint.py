@@ -18,7 +18,8 @@ class EQLCheckpointer(DetectionCheckpointer):
     Raises:
         InputError: on loading a file that is missing, cut off or damaged, or whose box classifier
             has one column per class and none for the background (eql.detectron2). Detectron2
-            would leave such a classifier at its random start, with a warning.
+            would leave such a classifier at its random start, with a warning; so do we where
+            class-agnostic boxes and no masks leave open which kind it is.
     """
 
     def load(self, path: str, *args, **kwargs) -> dict[str, Any]:
@@ -59,12 +60,31 @@ def _refuse_without_background(name: str, weights: dict[str, Any], own: dict[str
     rows, own_rows = weights[name].shape[0], own[name].shape[0]
     if rows != own_rows - 1:
         return
-    # A model of one class less also has one row less; its class-specific boxes tell it apart.
+    # A model of one class less also has one row less; what else it has for each class tells.
+    num_classes = _num_classes(name, weights)
+    if num_classes is None:
+        logger.warning(
+            f"{name} of the checkpoint has {rows} columns but the model {own_rows}: it is left at "
+            f"its random start, right for a model of {rows - 1} classes. If the file is of "
+            f"{rows} classes without a background, append a column to weight and bias"
+        )
+    elif num_classes == rows:
+        raise InputError(
+            f"{name} of the checkpoint has {rows} columns, one for each class, but the model has "
+            f"{own_rows}, the last for the background: append a column to the file's cls_score "
+            "weight and bias (zeros will do for a loss that does not use it), or drop both to "
+            "start afresh"
+        )
+
+
+def _num_classes(name: str, weights: dict[str, Any]) -> int | None:
+    """Number of classes by the other parts of a file; None where it has none for each class."""
     boxes = weights.get(name.replace("cls_score", "bbox_pred"))
-    if boxes is not None and boxes.shape[0] == 4 * (rows - 1):
-        return
-    raise InputError(
-        f"{name} of the checkpoint has {rows} columns, one for each class, but the model has "
-        f"{own_rows}, the last for the background: append a column to the file's cls_score weight "
-        "and bias (zeros will do for a loss that does not use it), or drop both to start afresh"
-    )
+    if boxes is not None and boxes.shape[0] > 4:
+        return boxes.shape[0] // 4
+    statistics = f"{name.rpartition('cls_score')[0]}loss_cls.statistics.pos_grad"
+    masks = [key for key in weights if key.endswith("mask_head.predictor.weight")]
+    for key in (statistics, *masks):
+        if key in weights and weights[key].shape[0] > 1:
+            return weights[key].shape[0]
+    return None

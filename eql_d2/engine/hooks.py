@@ -11,13 +11,14 @@ from detectron2.utils import comm
 from detectron2.utils.events import get_event_storage
 from torch import nn
 
+from ..data import GROUP_NAMES
 from ..exceptions import InputError
+from ..gradient_record import GradientRecord
 from ..losses import ClassificationLoss, GradientStatistics
-from .gradient_record import GradientRecord
+from ..report.page import write_report
 
 logger = logging.getLogger(__name__)
 
-_GROUPS = {"r": "rare", "c": "common", "f": "frequent"}
 # A class with a hundred times more negative than positive gradient is one that starves.
 _STARVING = 0.01
 # With nearly all ratios at 1 an equalization loss is its baseline.
@@ -44,7 +45,8 @@ class GradientRatioHook(HookBase):
     Scalars; with several losses, as in Cascade R-CNN, under the path of each:
 
     - ``gradient_ratio/rare``, ``common``, ``frequent``, ``all``: mean ratio, where one above 1
-      counts as 1, so that one category cannot hide the others;
+      counts as 1, so that one category cannot hide the others; Open Images has ``group_1_of_5``
+      (rarest) to ``group_5_of_5`` instead;
     - ``gradient_ratio/starving``, ``balanced``: share of the categories at 0 (a ratio below 0.01)
       and at the clamp (1 or more); ``gradient_ratio/variation``: standard deviation of the ratio
       over its mean, above 1 counting as 1;
@@ -53,7 +55,7 @@ class GradientRatioHook(HookBase):
 
     For TensorBoard there is a histogram ``gradient_ratio/histogram``, where a ratio above 2 counts
     as 2 (none while all ratios are equal). Each log is also a row of the record of the training in
-    ``output_dir``, see :mod:`eql_d2.engine.gradient_record`, with the values of each category.
+    ``output_dir``, see :mod:`eql_d2.gradient_record`, with the values of each category.
 
     It warns once when, after the first 1000 iterations, more than 90% of the categories have a
     ratio of 1 or more: then a loss that weighs by it no longer differs from its baseline.
@@ -64,8 +66,9 @@ class GradientRatioHook(HookBase):
     Args:
         period: iterations between two logs.
         output_dir: folder of the record.
-        categories: ``{"name", "group", "image_count", "instance_count"}`` of each class, see
-            :func:`category_table`. Losses of another number of classes are left out.
+        categories: ``{"name", "group", "image_count", "instance_count"}`` of each class:
+            :meth:`eql_d2.data.CategoryTable.rows`. Losses of another number of classes are left
+            out.
 
     Raises:
         InputError: the period is below 1.
@@ -78,7 +81,10 @@ class GradientRatioHook(HookBase):
         self._output_dir = output_dir
         self._categories = categories
         groups = np.array([category["group"] for category in categories])
-        members = {name: np.flatnonzero(groups == group) for group, name in _GROUPS.items()}
+        members = {
+            name.replace(" ", "_"): np.flatnonzero(groups == group)
+            for group, name in reversed(GROUP_NAMES.items())
+        }
         members["all"] = np.arange(len(groups))
         self._members = {name: indices for name, indices in members.items() if len(indices)}
         self._warned_of = set()
@@ -212,8 +218,6 @@ class ReportHook(HookBase):
         if self.trainer.iter < self.trainer.max_iter or not comm.is_main_process():
             return
         try:
-            from ..report.page import write_report  # the report reads records of this package
-
             path = write_report([self._output_dir])
         except Exception as error:
             logger.warning(f"No report of this training: {error!r}")

@@ -1,9 +1,7 @@
 """Accuracy of image classification, also by how many training images a class has."""
 
-import json
 import logging
 import os
-from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -13,9 +11,10 @@ from detectron2.utils import comm
 from detectron2.utils.logger import create_small_table
 from torch import Tensor
 
+from ..data import CategoryTable
 from ..exceptions import InputError
-from .frequency_groups import group_indices, groups_of_categories, mean_known
-from .prediction_files import open_atomic
+from .evaluated_categories import EvaluatedCategories, mean_known
+from .evaluation_json import write_evaluation
 
 logger = logging.getLogger(__name__)
 
@@ -27,15 +26,15 @@ class ClassificationEvaluator(DatasetEvaluator):
 
     ``top1`` and ``top5`` are shares of the images; ``mean_class`` is the mean of the accuracies of
     the classes, and ``many``, ``medium`` and ``few`` are that of their classes ("f", "c" and "r" of
-    `category_groups`). Only classes that have test images count; a group without any is nan. On a
-    test set with the same number of images of each class, ``mean_class`` equals ``top1``. With
-    less than five classes, ``top5`` is 100. All in percent.
+    the training data). Only classes that have test images count, and the log says how many that
+    are; a group without any is nan. On a test set with the same number of images of each class,
+    ``mean_class`` equals ``top1``. With less than five classes, ``top5`` is 100. All in percent.
 
     Of equal scores that of the lower class comes first. An image with a score that is not a number
     counts as wrong, and a warning says how many there were.
 
     In `output_dir` it leaves ``per_category_classification.json``: for each class its training
-    images where they are known, its test images and its accuracy.
+    images where they are known, its test images and its accuracy, and ``evaluation.json``.
     """
 
     def __init__(
@@ -43,28 +42,22 @@ class ClassificationEvaluator(DatasetEvaluator):
         dataset_name: str,
         output_dir: str | None = None,
         *,
-        image_count: Sequence[int] | None = None,
-        category_groups: Sequence[str] | None = None,
+        training_categories: CategoryTable | None = None,
     ) -> None:
         """Take the classes from the metadata; no file is read.
 
         Args:
             dataset_name: a registered data set with the metadata `thing_classes`.
             output_dir: None writes no file.
-            image_count: training images of each class, for the table of classes.
-            category_groups: "r", "c" or "f" for each class. Without them there are no results of
-                groups.
+            training_categories: by class. Without them there are no results of groups.
 
         Raises:
-            InputError: `category_groups` has another name or another length.
+            InputError: the training data have another number of classes.
         """
         self._class_names = list(MetadataCatalog.get(dataset_name).thing_classes)
         self._output_dir = output_dir
-        self._image_count = image_count
-        self._has_groups = category_groups is not None
-        identity = {i: i for i in range(len(self._class_names))}
-        categories = [{"id": i} for i in identity]
-        self._groups = groups_of_categories(categories, category_groups, identity)
+        self._dataset_name = dataset_name
+        self._categories = EvaluatedCategories.of_classes(self._class_names, training_categories)
         self.reset()
 
     def reset(self) -> None:
@@ -122,39 +115,43 @@ class ClassificationEvaluator(DatasetEvaluator):
             **self._accuracy_by_group(accuracy),
             "mean_class": mean_known(accuracy),
         }
-        logger.info(f"Accuracy of {len(results)} images:\n{create_small_table(metrics)}")
+        num_tested = int((image_count > 0).sum())
+        logger.info(
+            f"Accuracy of {len(results)} images; means over the {num_tested} of "
+            f"{len(self._class_names)} classes that have any:\n{create_small_table(metrics)}"
+        )
+        results = {"classification": metrics}
         if self._output_dir:
-            self._write_table(accuracy, image_count)
-        return {"classification": metrics}
+            self._categories.write_table(
+                os.path.join(self._output_dir, "per_category_classification.json"),
+                "accuracy",
+                accuracy,
+                instance_count=image_count.tolist(),
+            )
+        write_evaluation(
+            self._output_dir,
+            self._dataset_name,
+            "ClassificationEvaluator",
+            results,
+            self._categories,
+            num_tested,
+        )
+        return results
 
     def _accuracy_by_group(self, accuracy: np.ndarray) -> dict[str, float]:
-        if not self._has_groups:
+        if self._categories.rule is None:
             logger.info(
                 "No many-, medium- and few-shot accuracy: the training images are not known"
             )
             return {}
-        members = group_indices(self._groups)
-        sizes = {name: len(members[group]) for group, name in _NAMES.items()}
-        tested = {name: int((~np.isnan(accuracy[members[g]])).sum()) for g, name in _NAMES.items()}
-        logger.info(
-            "Classes by training images (of them with test images): "
-            + ", ".join(f"{name} {sizes[name]} ({tested[name]})" for name in sizes)
+        members = self._categories.members()
+        tested = ", ".join(
+            f"{name} {len(members[group])} ({int((~np.isnan(accuracy[members[group]])).sum())})"
+            for group, name in _NAMES.items()
         )
-        return {name: mean_known(accuracy[members[group]]) for group, name in _NAMES.items()}
-
-    def _write_table(self, accuracy: np.ndarray, image_count: np.ndarray) -> None:
-        records = []
-        for i, (name, group) in enumerate(zip(self._class_names, self._groups)):
-            record = {"id": i, "name": name, "group": group}
-            if self._image_count is not None:
-                record["image_count"] = int(self._image_count[i])
-            record["instance_count"] = int(image_count[i])
-            record["accuracy"] = None if np.isnan(accuracy[i]) else float(accuracy[i])
-            records.append(record)
-        os.makedirs(self._output_dir, exist_ok=True)
-        path = os.path.join(self._output_dir, "per_category_classification.json")
-        with open_atomic(path) as file:
-            json.dump(records, file, indent=1)
+        logger.info(f"Classes by training images (of them with test images): {tested}")
+        means = self._categories.means(accuracy)
+        return {name: means[group] for group, name in _NAMES.items()}
 
 
 def rank_of_label(scores: Tensor, label: int) -> int:

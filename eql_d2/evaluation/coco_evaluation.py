@@ -6,26 +6,28 @@ from collections.abc import Sequence
 
 import numpy as np
 from detectron2.evaluation import COCOEvaluator as Detectron2COCOEvaluator
+from detectron2.utils import comm
 from detectron2.utils.logger import create_small_table
 
-from .frequency_groups import (
+from ..data import CategoryTable
+from .evaluated_categories import (
+    EvaluatedCategories,
     average_precision_by_category,
-    group_indices,
-    groups_of_categories,
-    image_count_by_id,
     mean_precision,
-    write_category_table,
 )
+from .evaluation_json import write_evaluation
 
 
 class COCOEvaluator(Detectron2COCOEvaluator):
     """Detectron2's COCO evaluator that also gives APr, APc and APf.
 
     Each is the mean over the AP of the group's categories, nan if none has ground truth. The
-    groups are `category_groups` or the `frequency` of the categories in the annotation file;
-    with neither, the three are left out.
+    groups are those of `training_categories` or the `frequency` of the categories in the annotation
+    file; with neither, the three are left out. The file may have some of the model's categories
+    only.
 
-    In `output_dir` it also leaves ``per_category_{task}.json``, the AP of each category.
+    In `output_dir` it also leaves ``per_category_{task}.json``, the AP of each category, and
+    ``evaluation.json``.
     """
 
     def __init__(
@@ -35,8 +37,7 @@ class COCOEvaluator(Detectron2COCOEvaluator):
         distributed: bool = True,
         output_dir: str | None = None,
         *,
-        category_groups: Sequence[str] | None = None,
-        image_count: Sequence[int] | None = None,
+        training_categories: CategoryTable | None = None,
         **kwargs,
     ) -> None:
         """Read the ground truth.
@@ -44,48 +45,68 @@ class COCOEvaluator(Detectron2COCOEvaluator):
         Args:
             dataset_name: a registered data set, see Detectron2's class; so are `tasks`,
                 `distributed`, `output_dir` and `kwargs`.
-            category_groups: "r", "c" or "f" for each contiguous class.
-            image_count: training images of each contiguous class, for the table of categories.
+            training_categories: by contiguous class.
 
         Raises:
-            InputError: `category_groups` has another name or another length.
+            InputError: the training data have another number of categories.
         """
         super().__init__(dataset_name, tasks, distributed, output_dir, **kwargs)
         cat_ids = sorted(self._coco_api.getCatIds())
-        self._categories = self._coco_api.loadCats(cat_ids)
+        self._dataset_name = dataset_name
         contiguous_ids = self._metadata.get("thing_dataset_id_to_contiguous_id")
         # Without the metadata, Detectron2 takes the class for the category id.
         dataset_ids = {i: i for i in range(len(cat_ids))}
         if contiguous_ids:
             dataset_ids = {index: cat_id for cat_id, index in contiguous_ids.items()}
-        self._groups = groups_of_categories(self._categories, category_groups, dataset_ids)
-        self._image_count = image_count_by_id(
-            self._categories, self._metadata, image_count, dataset_ids
+        counts = self._metadata.get("class_image_count", ())
+        self._categories = EvaluatedCategories.of_file(
+            self._coco_api.loadCats(cat_ids),
+            dataset_ids,
+            training_categories,
+            {entry["id"]: entry["image_count"] for entry in counts},
         )
 
+    def evaluate(self, img_ids=None):
+        results = super().evaluate(img_ids)
+        if results and (comm.is_main_process() or not self._distributed):
+            annotations = self._coco_api.dataset["annotations"]
+            tested = {a["category_id"] for a in annotations if not a.get("iscrowd")}
+            write_evaluation(
+                self._output_dir,
+                self._dataset_name,
+                "COCOEvaluator (pycocotools)",
+                {
+                    task: {key: x for key, x in metrics.items() if "-" not in key}
+                    for task, metrics in results.items()
+                },
+                self._categories,
+                len(tested),
+            )
+        return results
+
     def _derive_coco_results(self, coco_eval, iou_type, class_names=None) -> dict[str, float]:
+        categories = self._categories
+        if class_names is not None and len(class_names) != len(categories.ids):
+            class_names = list(map(str, categories.names))  # of the file, not of the model
         results = super()._derive_coco_results(coco_eval, iou_type, class_names)
-        precision = np.full((1, 1, len(self._categories)), -1.0)
+        precision = np.full((1, 1, len(categories.ids)), -1.0)
         if coco_eval is not None:
             # (IoU thresholds, recalls, categories, areas, limits): all areas, the last limit
             precision = coco_eval.eval["precision"][:, :, :, 0, -1]
-        if any(self._groups):
+        if categories.rule is not None:
             by_group = {
                 f"AP{name}": mean_precision(precision[:, :, indices])
-                for name, indices in group_indices(self._groups).items()
+                for name, indices in categories.members().items()
             }
             self._logger.info(f"{iou_type} AP by group:\n{create_small_table(by_group)}")
             results |= by_group
         if self._output_dir:
             annotations = self._coco_api.dataset["annotations"]
-            write_category_table(
+            count = Counter(a["category_id"] for a in annotations if not a.get("iscrowd"))
+            categories.write_table(
                 os.path.join(self._output_dir, f"per_category_{iou_type}.json"),
-                self._categories,
-                self._groups,
+                "AP",
                 average_precision_by_category(precision),
-                image_count=self._image_count,
-                instance_count=Counter(
-                    a["category_id"] for a in annotations if not a.get("iscrowd")
-                ),
+                instance_count=[count[category_id] for category_id in categories.ids],
             )
         return results

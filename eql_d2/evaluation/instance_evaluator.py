@@ -3,7 +3,7 @@
 import copy
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import detectron2.utils.comm as comm
@@ -11,7 +11,9 @@ from detectron2.data import MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 
 from ..exceptions import InputError
-from .lvis_predictions import PredictionWriter, RankPredictions
+from .evaluated_categories import EvaluatedCategories
+from .evaluation_json import write_evaluation
+from .rank_predictions import PredictionWriter, RankPredictions
 
 
 class InstanceEvaluator(DatasetEvaluator):
@@ -41,6 +43,7 @@ class InstanceEvaluator(DatasetEvaluator):
         Raises:
             InputError: the data set has no annotation file.
         """
+        self._dataset_name = dataset_name
         self._metadata = MetadataCatalog.get(dataset_name)
         if "json_file" not in self._metadata.as_dict():
             raise InputError(f"data set {dataset_name!r} has no json_file: is it registered?")
@@ -58,6 +61,18 @@ class InstanceEvaluator(DatasetEvaluator):
     def _evaluate(self, joined: Any) -> dict[str, dict[str, float]]:
         """Evaluate what :meth:`_join` returned."""
         raise NotImplementedError
+
+    def _write_evaluation(
+        self,
+        evaluator: str,
+        results: Mapping[str, Mapping[str, float]],
+        categories: EvaluatedCategories,
+        num_tested: int,
+    ) -> None:
+        """:func:`write_evaluation` into the output folder."""
+        write_evaluation(
+            self._output_dir, self._dataset_name, evaluator, results, categories, num_tested
+        )
 
     def reset(self) -> None:
         """Start afresh; what has been written but not evaluated is removed."""

@@ -4,7 +4,6 @@ A file of a rank has one line per image, the JSON list of its detections. Nothin
 than one image's detections as Python objects, however large the data set is.
 """
 
-import contextlib
 import dataclasses
 import json
 import os
@@ -17,22 +16,7 @@ import numpy as np
 import pycocotools.mask as mask_util
 
 from ..exceptions import InputError
-
-
-@contextlib.contextmanager
-def open_atomic(path: str | os.PathLike) -> Iterator[TextIO]:
-    """Open a text file for writing that replaces `path` only once it is written completely."""
-    temporary = f"{os.fspath(path)}.tmp"
-    try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(temporary)
-        raise
+from ..files import open_atomic
 
 
 @dataclasses.dataclass(frozen=True)

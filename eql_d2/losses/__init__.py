@@ -1,10 +1,9 @@
 from .base import ClassificationLoss, DenseLoss
+from .baselines import FocalLoss, SigmoidCE, SoftmaxCE
 from .build import EQL_LOSS_REGISTRY, build_loss
-from .cross_entropy import SigmoidCE, SoftmaxCE
 from .efl import EFL, EQFL
 from .eql import EQL, SEQL
 from .eqlv2 import EQLv2
-from .focal_loss import FocalLoss
 from .gradient_statistics import GradientStatistics
 from .softmax_eql import SoftmaxEQL
 

@@ -1,5 +1,6 @@
 """The contract between a head and a classification loss."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -27,9 +28,11 @@ class ClassificationLoss(nn.Module):
         statistics: accumulated gradients of each class, None where the loss needs none.
         takes_soft_labels: whether targets may also be soft labels, floating and of the shape of the
             logits (mixup, CutMix).
+        uses_quality: whether ``forward`` needs the argument ``quality``, which dense heads have.
     """
 
     takes_soft_labels = False
+    uses_quality = False
 
     def __init__(self, num_classes: int, num_logits: int, prior_prob: float | None = None):
         super().__init__()
@@ -44,8 +47,44 @@ class ClassificationLoss(nn.Module):
         self.prior_prob = prior_prob
         self.statistics: GradientStatistics | None = None
 
+    def check_head(self, num_classes: int, *, gives_quality: bool = False) -> None:
+        """Refuse a head that this loss cannot train.
+
+        Args:
+            num_classes: number of foreground classes of the head.
+            gives_quality: whether the head calls the loss with ``quality``.
+
+        Raises:
+            InputError: the numbers of classes differ, or the loss needs a quality.
+        """
+        name = type(self).__name__
+        if self.num_classes != num_classes:
+            raise InputError(
+                f"{name} is for {self.num_classes} classes but the head has {num_classes}: set "
+                "both to the number of classes of the data"
+            )
+        if self.uses_quality and not gives_quality:
+            raise InputError(
+                f"{name} needs the IoU of each box, which only one-stage detectors give it: "
+                "set MODEL.EQL.LOSS to EFL for other heads"
+            )
+
+    def init_bias(self, bias: Tensor | None) -> None:
+        """Let the bias of a head's last layer, if it has one, start at the prior."""
+        if bias is not None and self.prior_prob is not None:
+            nn.init.constant_(bias, -math.log((1 - self.prior_prob) / self.prior_prob))
+
+    def prepare_training(self) -> None:
+        """Get what the loss has to know of the training data. With several processes a collective:
+        the trainers call it in each, before the first step."""
+
+    def __call__(self, *args, **kwargs):
+        if self.statistics is not None and self.training and torch.is_grad_enabled():
+            self._refuse_recomputation()
+        return super().__call__(*args, **kwargs)
+
     def forward(
-        self, logits: Tensor, targets: Tensor, *, normalizer: float | None = None
+        self, logits: Tensor, targets: Tensor, *, normalizer: float | Tensor | None = None
     ) -> Tensor:
         """Compute the loss and, in training, accumulate its statistics.
 
@@ -61,7 +100,8 @@ class ClassificationLoss(nn.Module):
         raise NotImplementedError
 
     def scores(self, logits: Tensor) -> Tensor:
-        """Turn logits (R, K) or (N, K, H, W) into the probabilities of the C foreground classes."""
+        """Turn logits (R, K) or (N, K, H, W) into the probabilities of the C foreground classes,
+        float32 (float64 of float64) whatever the dtype of the logits."""
         raise NotImplementedError
 
     def monitor(self) -> None:
@@ -75,12 +115,42 @@ class ClassificationLoss(nn.Module):
         step; None for a loss without such weights."""
         return None
 
+    def _refuse_recomputation(self) -> None:
+        """Refuse activation checkpointing that would count a step twice.
+
+        A forward within a backward pass is a recomputation. That of the reentrant kind is the first
+        one with gradients, and counts. The other kind has counted and moved the weights already,
+        and may stop before it gets to :meth:`_accumulate`.
+        """
+        node = torch._C._current_autograd_node()
+        if node is not None and node.name() != "CheckpointFunctionBackward":
+            raise InputError(
+                f"{type(self).__name__} is recomputed by activation checkpointing, which would "
+                "count its gradients twice and change its weights between the passes: leave the "
+                "loss out of the checkpointed part, or give use_reentrant=True"
+            )
+
     @torch.jit.unused
     def _accumulate(self, pos_grad: Tensor, neg_grad: Tensor) -> None:
         """Add the sums (K,) of a step to the statistics. With several processes a collective: call
         it in every forward, also without rows, before any return."""
         if self.statistics is not None and self.training and torch.is_grad_enabled():
             self.statistics.update(pos_grad[: self.num_classes], neg_grad[: self.num_classes])
+
+    @torch.jit.unused
+    def _normalizer(self, normalizer: float | Tensor | None, targets: Tensor) -> float | Tensor:
+        return self._default_normalizer(targets) if normalizer is None else normalizer
+
+    def _apply(self, fn, *args, **kwargs):
+        try:
+            fn(torch.zeros((), dtype=torch.float64))
+        except TypeError as error:
+            raise InputError(
+                f"{type(self).__name__} cannot be moved: losses and gradients are added up in "
+                f"float64, which the device does not have ({error}): set MODEL.DEVICE to cuda or "
+                "cpu"
+            ) from error
+        return super()._apply(fn, *args, **kwargs)
 
     @torch.jit.unused
     def _default_normalizer(self, targets: Tensor) -> Tensor:
@@ -108,24 +178,24 @@ class ClassificationLoss(nn.Module):
             )
 
 
+def in_float32(logits: Tensor) -> Tensor:
+    """Half precision as float32; float64 stays."""
+    return logits if logits.dtype == torch.float64 else logits.float()
+
+
 class DenseLoss(ClassificationLoss):
     """Contract of a loss for dense heads, which have no background column.
 
     Besides rows and single maps of C columns, such a loss takes a head's own maps, level by level,
     without a copy: a list of (N, A * C, H, W), channel a * C + c, with targets (N, sum of H W A),
     levels one after the other and positions in the order H, W, A, as Detectron2's anchors.
-
-    Attributes:
-        uses_quality: whether ``forward`` needs the argument ``quality``.
     """
-
-    uses_quality = False
 
     def __init__(self, num_classes: int, prior_prob: float | None):
         super().__init__(num_classes, num_logits=num_classes, prior_prob=prior_prob)
 
     def scores(self, logits: Tensor) -> Tensor:
-        return logits.sigmoid()
+        return in_float32(logits).sigmoid()
 
     @torch.jit.unused
     def _default_normalizer(self, targets: Tensor) -> Tensor:

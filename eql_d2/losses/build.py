@@ -1,7 +1,10 @@
 """Losses by name, for ``MODEL.EQL.LOSS``."""
 
+from collections.abc import Callable
+
 from detectron2.config import CfgNode
 from detectron2.utils.registry import Registry
+from torch import Tensor
 
 from ..exceptions import InputError
 from .base import ClassificationLoss
@@ -9,14 +12,23 @@ from .base import ClassificationLoss
 EQL_LOSS_REGISTRY = Registry("EQL_LOSS")
 EQL_LOSS_REGISTRY.__doc__ = """
 Classification losses by class name. A registered class is called as ``cls(cfg, num_classes)``:
-use :func:`detectron2.config.configurable` with ``from_config(cls, cfg, num_classes)``.
+use :func:`detectron2.config.configurable` with ``from_config(cls, cfg, num_classes)``. One with a
+true attribute ``needs_image_frequency`` gets the argument ``image_frequency`` besides.
 """
 
 
-def build_loss(cfg: CfgNode, num_classes: int) -> ClassificationLoss:
+def build_loss(
+    cfg: CfgNode, num_classes: int, image_frequency: Callable[[], Tensor] | None = None
+) -> ClassificationLoss:
     """Build the loss that ``MODEL.EQL.LOSS`` names, for C = ``num_classes`` classes.
 
     With ``MODEL.EQL.MONITOR`` it keeps gradient statistics even if it does not need them.
+
+    Args:
+        cfg: a yaml config.
+        num_classes: C.
+        image_frequency: returns the share of training images of each class, (C,), for the losses
+            that need it.
 
     Raises:
         InputError: no loss of that name is registered.
@@ -25,7 +37,10 @@ def build_loss(cfg: CfgNode, num_classes: int) -> ClassificationLoss:
     if name not in EQL_LOSS_REGISTRY:
         known = ", ".join(sorted(key for key, _ in EQL_LOSS_REGISTRY))
         raise InputError(f"MODEL.EQL.LOSS is {name!r}: no such loss, choose one of {known}")
-    loss = EQL_LOSS_REGISTRY.get(name)(cfg, num_classes)
+    loss_class = EQL_LOSS_REGISTRY.get(name)
+    needs_frequency = getattr(loss_class, "needs_image_frequency", False)
+    kwargs = {"image_frequency": image_frequency} if needs_frequency else {}
+    loss = loss_class(cfg, num_classes, **kwargs)
     if cfg.MODEL.EQL.MONITOR:
         loss.monitor()
     return loss

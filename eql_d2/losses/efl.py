@@ -8,9 +8,9 @@ from torch import Tensor
 
 from ..exceptions import InputError
 from .base import DenseLoss
+from .baselines import alpha_weights, check_not_negative
 from .build import EQL_LOSS_REGISTRY
-from .class_focal_loss import class_focal_loss
-from .focal_loss import alpha_weights, check_not_negative
+from .functional import class_focal_loss
 from .gradient_statistics import GradientStatistics
 
 
@@ -44,7 +44,7 @@ class _EqualizedFocal(DenseLoss):
         if quality is not None:
             quality = self._planes(logits, quality)[1]
         gamma = self._focus()
-        weight = gamma / self.gamma / (normalizer or self._default_normalizer(targets))
+        weight = gamma / self.gamma / self._normalizer(normalizer, targets)
         pos_weight, neg_weight = alpha_weights(alpha)
         loss, pos_grad, neg_grad = class_focal_loss(
             planes, labels, gamma, pos_weight * weight, neg_weight * weight, quality

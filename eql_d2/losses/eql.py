@@ -1,25 +1,25 @@
 """Equalization loss (CVPR 2020, arXiv 2003.05176): EQL and its softmax form SEQL."""
 
 from collections.abc import Callable
-from functools import partial
 
 import torch
 import torch.nn.functional as F
 from detectron2.config import configurable
 from torch import Tensor
 
-from ..data.category_frequency import get_image_frequency
 from ..exceptions import InputError
-from .base import ClassificationLoss
+from .base import ClassificationLoss, in_float32
+from .baselines import SoftmaxLoss
 from .build import EQL_LOSS_REGISTRY
-from .cross_entropy import SoftmaxLoss
-from .sigmoid_cross_entropy import weighted_sigmoid_cross_entropy
+from .functional import weighted_sigmoid_cross_entropy
 
 ImageFrequency = Tensor | Callable[[], Tensor]
 
 
 class _FrequencyLoss(ClassificationLoss):
     """A loss that shields the tail: the classes in less than a share ``lambda_`` of the images."""
+
+    needs_image_frequency = True
 
     def __init__(
         self,
@@ -60,13 +60,14 @@ class _FrequencyLoss(ClassificationLoss):
             )
         self.image_frequency = frequency
 
-    def _is_tail(self, logits: Tensor) -> Tensor:
-        """T of the paper, for all columns: bool (K,), False at the background column."""
-        device = logits.device
+    def prepare_training(self) -> None:
         if self.image_frequency is None:
             self._set_image_frequency(self._get_image_frequency())
-        if self.image_frequency.device != device:
-            self.image_frequency = self.image_frequency.to(device)
+
+    def _is_tail(self, logits: Tensor) -> Tensor:
+        """T of the paper, for all columns: bool (K,), False at the background column."""
+        self.prepare_training()  # in a training loop of one's own nobody has called it
+        self.image_frequency = self.image_frequency.to(logits.device)
         extra_columns = logits.shape[1] - self.num_classes
         return F.pad(self.image_frequency < self.lambda_, (0, extra_columns), value=False)
 
@@ -90,7 +91,7 @@ class EQL(_FrequencyLoss):
     Args:
         num_classes: number C of foreground classes.
         image_frequency: (C,) share of the annotated training images that contain each class, or
-            a function that returns it, called at the first training step (test needs no
+            a function that returns it, called before the first training step (test needs no
             training data).
         lambda_: share of images below which a class belongs to the tail. 0.00177 is the official
             value for LVIS v0.5; for LVIS v1 it is 0.0011.
@@ -114,14 +115,13 @@ class EQL(_FrequencyLoss):
     def from_config(cls, cfg, num_classes):
         return {
             "num_classes": num_classes,
-            "image_frequency": partial(get_image_frequency, cfg.DATASETS.TRAIN),
             "lambda_": cfg.MODEL.EQL.EQL.LAMBDA,
             "prior_prob": cfg.MODEL.EQL.PRIOR_PROB,
         }
 
     @torch.jit.unused
     def forward(
-        self, logits: Tensor, targets: Tensor, *, normalizer: float | None = None
+        self, logits: Tensor, targets: Tensor, *, normalizer: float | Tensor | None = None
     ) -> Tensor:
         self._check_shapes(logits, targets)
         pos_weight = logits.new_ones(logits.shape[1], dtype=torch.float32)
@@ -136,10 +136,10 @@ class EQL(_FrequencyLoss):
             label_group=is_foreground.long(),
         )
         self._accumulate(pos_grad, neg_grad)
-        return loss / (normalizer or self._default_normalizer(targets))
+        return loss / self._normalizer(normalizer, targets)
 
     def scores(self, logits: Tensor) -> Tensor:
-        return logits[:, : self.num_classes].sigmoid()
+        return in_float32(logits[:, : self.num_classes]).sigmoid()
 
     def extra_repr(self) -> str:
         return f"num_classes={self.num_classes}, lambda_={self.lambda_}"
@@ -163,9 +163,9 @@ class SEQL(_FrequencyLoss, SoftmaxLoss):
     Args:
         num_classes: number C of foreground classes.
         image_frequency: as for :class:`EQL`; for classification the share of training images.
-        lambda_: share of images below which a class belongs to the tail. The default is the
-            ImageNet-LT value of a third party's port; the paper's could not be verified.
-        gamma: probability that a tail class is left out (same source).
+        lambda_: share of images below which a class belongs to the tail. The default is ours, for
+            ImageNet-LT; the paper's value could not be verified.
+        gamma: probability that a tail class is left out (the same).
 
     Raises:
         InputError: as for :class:`EQL`; gamma outside [0, 1].
@@ -188,14 +188,13 @@ class SEQL(_FrequencyLoss, SoftmaxLoss):
     def from_config(cls, cfg, num_classes):
         return {
             "num_classes": num_classes,
-            "image_frequency": partial(get_image_frequency, cfg.DATASETS.TRAIN),
             "lambda_": cfg.MODEL.EQL.SEQL.LAMBDA,
             "gamma": cfg.MODEL.EQL.SEQL.GAMMA,
         }
 
     @torch.jit.unused
     def forward(
-        self, logits: Tensor, targets: Tensor, *, normalizer: float | None = None
+        self, logits: Tensor, targets: Tensor, *, normalizer: float | Tensor | None = None
     ) -> Tensor:
         self._check_shapes(logits, targets)
         per_class = [1, -1] + [1] * (logits.dim() - 2)
@@ -204,8 +203,7 @@ class SEQL(_FrequencyLoss, SoftmaxLoss):
         left_out &= (targets < self.num_classes).unsqueeze(1)
         left_out.scatter_(1, targets.clamp(min=0).unsqueeze(1), False)
         logits = logits.masked_fill(left_out, float("-inf"))
-        normalizer = normalizer or self._default_normalizer(targets)
-        return self._cross_entropy(logits, targets, normalizer)
+        return self._cross_entropy(logits, targets, self._normalizer(normalizer, targets))
 
     def extra_repr(self) -> str:
         return f"num_classes={self.num_classes}, lambda_={self.lambda_}, gamma={self.gamma}"

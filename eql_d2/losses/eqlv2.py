@@ -5,10 +5,10 @@ from detectron2.config import configurable
 from torch import Tensor
 
 from ..exceptions import InputError
-from .base import ClassificationLoss
+from .base import ClassificationLoss, in_float32
 from .build import EQL_LOSS_REGISTRY
+from .functional import weighted_sigmoid_cross_entropy
 from .gradient_statistics import GradientStatistics
-from .sigmoid_cross_entropy import weighted_sigmoid_cross_entropy
 
 
 def gradient_guided_weights(
@@ -62,6 +62,7 @@ class EQLv2(ClassificationLoss):
         alpha: how much the positive weight grows for classes without a balance.
         objectness: train column C and use it at test. If False the column is unused.
         prior_prob: probability that every column starts with (official code).
+        decay: see :class:`GradientStatistics`.
 
     Raises:
         InputError: gamma or alpha is negative.
@@ -76,6 +77,7 @@ class EQLv2(ClassificationLoss):
         alpha: float = 4.0,
         objectness: bool = True,
         prior_prob: float | None = 0.001,
+        decay: float = 1.0,
     ):
         super().__init__(num_classes, num_logits=num_classes + 1, prior_prob=prior_prob)
         for name, value in (("gamma", gamma), ("alpha", alpha)):
@@ -89,7 +91,7 @@ class EQLv2(ClassificationLoss):
         self.alpha = alpha
         self.objectness = objectness
         # The official code starts at 100, where both weights are 1.
-        self.statistics = GradientStatistics(num_classes, initial_ratio=100.0)
+        self.statistics = GradientStatistics(num_classes, initial_ratio=100.0, decay=decay)
 
     @classmethod
     def from_config(cls, cfg, num_classes):
@@ -100,11 +102,12 @@ class EQLv2(ClassificationLoss):
             "alpha": cfg.MODEL.EQL.EQLV2.ALPHA,
             "objectness": cfg.MODEL.EQL.EQLV2.OBJECTNESS,
             "prior_prob": cfg.MODEL.EQL.PRIOR_PROB,
+            "decay": cfg.MODEL.EQL.EQLV2.DECAY,
         }
 
     @torch.jit.unused
     def forward(
-        self, logits: Tensor, targets: Tensor, *, normalizer: float | None = None
+        self, logits: Tensor, targets: Tensor, *, normalizer: float | Tensor | None = None
     ) -> Tensor:
         self._check_shapes(logits, targets)
         pos_weight, neg_weight = self.class_weights()
@@ -116,13 +119,13 @@ class EQLv2(ClassificationLoss):
             logits, targets, pos_weight, neg_weight
         )
         self._accumulate(pos_grad, neg_grad)
-        return loss / (normalizer or self._default_normalizer(targets))
+        return loss / self._normalizer(normalizer, targets)
 
     def class_weights(self) -> tuple[Tensor, Tensor]:
         return gradient_guided_weights(self.statistics.ratio(), self.gamma, self.mu, self.alpha)
 
     def scores(self, logits: Tensor) -> Tensor:
-        probs = logits.sigmoid()
+        probs = in_float32(logits).sigmoid()
         scores = probs[:, : self.num_classes]
         if self.objectness and logits.shape[1] > self.num_classes:
             scores = scores * (1 - probs[:, self.num_classes :])

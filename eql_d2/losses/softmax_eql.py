@@ -6,10 +6,10 @@ from detectron2.utils import comm
 from torch import Tensor
 
 from ..exceptions import InputError
+from .baselines import SoftmaxLoss
 from .build import EQL_LOSS_REGISTRY
-from .cross_entropy import SoftmaxLoss
+from .functional import softmax_cross_entropy
 from .gradient_statistics import GradientStatistics
-from .softmax_cross_entropy import softmax_cross_entropy
 
 INDICATORS = ("pos", "neg", "pos_and_neg")
 
@@ -91,6 +91,7 @@ class SoftmaxEQL(SoftmaxLoss):
         indicator: G of a class: "pos", its accumulated positive gradient; "neg"; "pos_and_neg",
             their sum.
         eps: smallest G, in units of the gradient of a mean over rows.
+        decay: see :class:`GradientStatistics`.
 
     Raises:
         InputError: negative tau, unknown indicator, or an eps that is not positive.
@@ -100,7 +101,12 @@ class SoftmaxEQL(SoftmaxLoss):
 
     @configurable
     def __init__(
-        self, num_classes: int, tau: float = 1.0, indicator: str = "pos", eps: float = 1e-4
+        self,
+        num_classes: int,
+        tau: float = 1.0,
+        indicator: str = "pos",
+        eps: float = 1e-4,
+        decay: float = 1.0,
     ):
         super().__init__(num_classes, num_logits=num_classes + 1)
         if tau < 0:
@@ -114,7 +120,7 @@ class SoftmaxEQL(SoftmaxLoss):
         self.tau = tau
         self.indicator = indicator
         self.eps = eps
-        self.statistics = GradientStatistics(num_classes)
+        self.statistics = GradientStatistics(num_classes, decay=decay)
 
     @classmethod
     def from_config(cls, cfg, num_classes):
@@ -123,18 +129,19 @@ class SoftmaxEQL(SoftmaxLoss):
             "tau": cfg.MODEL.EQL.SOFTMAXEQL.TAU,
             "indicator": cfg.MODEL.EQL.SOFTMAXEQL.INDICATOR,
             "eps": cfg.MODEL.EQL.SOFTMAXEQL.EPS,
+            "decay": cfg.MODEL.EQL.SOFTMAXEQL.DECAY,
         }
 
     @torch.jit.unused
     def forward(
-        self, logits: Tensor, targets: Tensor, *, normalizer: float | None = None
+        self, logits: Tensor, targets: Tensor, *, normalizer: float | Tensor | None = None
     ) -> Tensor:
         self._check_shapes(logits, targets)
         loss, pos_grad, neg_grad = softmax_cross_entropy(
             logits,
             targets,
             self._margins(has_background=logits.shape[1] > self.num_classes),
-            normalizer or self._default_normalizer(targets),
+            self._normalizer(normalizer, targets),
         )
         num_processes = comm.get_world_size()
         self._accumulate(pos_grad / num_processes, neg_grad / num_processes)

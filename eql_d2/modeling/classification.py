@@ -12,7 +12,8 @@ from detectron2.utils.registry import Registry
 from torch import Tensor, nn
 
 from ..exceptions import InputError
-from ..losses import ClassificationLoss, build_loss
+from ..losses import ClassificationLoss
+from .head_loss import build_head_loss
 
 # Vectors that are shorter count as zero, as in F.normalize.
 _SMALLEST_LENGTH = 1e-12
@@ -154,12 +155,8 @@ class ImageClassifier(nn.Module):
     ):
         super().__init__()
         _channels(backbone, in_feature)
-        if loss_cls.num_classes != classifier.num_classes:
-            raise InputError(
-                f"{type(loss_cls).__name__} is for {loss_cls.num_classes} classes but the "
-                f"classifier has {classifier.num_classes}: set both to the number of classes of "
-                "the data"
-            )
+        loss_cls.check_head(classifier.num_classes)
+        loss_cls.init_bias(classifier.bias)
         self.backbone = backbone
         self.classifier = classifier
         self.loss_cls = loss_cls
@@ -167,9 +164,6 @@ class ImageClassifier(nn.Module):
         self.batch_transform = batch_transform
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), False)
-        prior = loss_cls.prior_prob
-        if prior is not None and classifier.bias is not None:
-            nn.init.constant_(classifier.bias, -math.log((1 - prior) / prior))
 
     @classmethod
     def from_config(cls, cfg):
@@ -178,7 +172,7 @@ class ImageClassifier(nn.Module):
         return {
             "backbone": backbone,
             "classifier": build_classifier(cfg, _channels(backbone, in_feature)),
-            "loss_cls": build_loss(cfg, cfg.MODEL.CLASSIFIER.NUM_CLASSES),
+            "loss_cls": build_head_loss(cfg, cfg.MODEL.CLASSIFIER.NUM_CLASSES),
             "in_feature": in_feature,
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
@@ -204,7 +198,7 @@ class ImageClassifier(nn.Module):
         """
         images = self.preprocess_images(batched_inputs)
         if not self.training:
-            scores = self.loss_cls.scores(self.logits(images).float())
+            scores = self.loss_cls.scores(self.logits(images))
             return [{"scores": row} for row in scores]
         targets = torch.tensor([x["label"] for x in batched_inputs], device=self.device)
         if self.batch_transform is not None:

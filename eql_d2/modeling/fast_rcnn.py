@@ -1,16 +1,15 @@
 """The box predictor of Fast R-CNN, composed with a classification loss."""
 
-import math
-
 import torch
 from detectron2.config import configurable
 from detectron2.layers import ShapeSpec
 from detectron2.modeling.roi_heads.fast_rcnn import FastRCNNOutputLayers
 from detectron2.structures import Instances
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..exceptions import InputError
-from ..losses import ClassificationLoss, build_loss
+from ..losses import ClassificationLoss
+from .head_loss import build_head_loss
 
 
 class EQLFastRCNNOutputLayers(FastRCNNOutputLayers):
@@ -44,25 +43,19 @@ class EQLFastRCNNOutputLayers(FastRCNNOutputLayers):
         # The only loss hook of the base class is the method behind this switch.
         kwargs["use_sigmoid_ce"] = True
         super().__init__(input_shape, **kwargs)
-        if loss_cls.num_classes != self.num_classes:
-            raise InputError(
-                f"{name} is for {loss_cls.num_classes} classes but the head has "
-                f"{self.num_classes}: set both to the number of classes of the data"
-            )
+        loss_cls.check_head(self.num_classes)
         if loss_cls.num_logits != self.num_classes + 1:
             raise InputError(
                 f"{name} needs {loss_cls.num_logits} columns but a box head has "
                 f"{self.num_classes + 1}: this loss is not for two-stage detectors"
             )
+        loss_cls.init_bias(self.cls_score.bias)
         self.loss_cls = loss_cls
-        if loss_cls.prior_prob is not None:
-            prior = loss_cls.prior_prob
-            nn.init.constant_(self.cls_score.bias, -math.log((1 - prior) / prior))
 
     @classmethod
     def from_config(cls, cfg, input_shape):
         ret = super().from_config(cfg, input_shape)
-        ret["loss_cls"] = build_loss(cfg, cfg.MODEL.ROI_HEADS.NUM_CLASSES)
+        ret["loss_cls"] = build_head_loss(cfg, cfg.MODEL.ROI_HEADS.NUM_CLASSES)
         return ret
 
     def sigmoid_cross_entropy_loss(self, pred_class_logits: Tensor, gt_classes: Tensor) -> Tensor:

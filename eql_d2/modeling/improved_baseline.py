@@ -12,9 +12,10 @@ from detectron2.utils.events import get_event_storage
 from fvcore.nn import giou_loss
 from torch import Tensor
 
+from ..distributed import mean_over_ranks
 from ..exceptions import InputError
 from .atss import ATSSAssigner, ATSSHead
-from .retinanet import EQLRetinaNet, mean_over_ranks
+from .retinanet import EQLRetinaNet
 
 
 @META_ARCH_REGISTRY.register()

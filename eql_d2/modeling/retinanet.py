@@ -3,7 +3,6 @@
 import math
 
 import torch
-import torch.distributed as dist
 from detectron2.config import configurable
 from detectron2.layers import cat
 from detectron2.modeling import META_ARCH_REGISTRY
@@ -13,22 +12,12 @@ from detectron2.modeling.meta_arch.dense_detector import permute_to_N_HWA_K
 from detectron2.structures import Boxes, ImageList, Instances
 from detectron2.structures.boxes import matched_pairwise_iou
 from detectron2.utils.events import get_event_storage
-from torch import Tensor, nn
+from torch import Tensor
 
+from ..distributed import mean_over_ranks
 from ..exceptions import InputError
-from ..losses import DenseLoss, build_loss
-
-
-def mean_over_ranks(value: Tensor, minimum: float = 1.0) -> Tensor:
-    """Sum over all processes, at least ``minimum``, divided by their number.
-
-    The normaliser of the official code. Collective: each process must call it.
-    """
-    value = value.detach().clone().float()
-    if not (dist.is_available() and dist.is_initialized()):
-        return value.clamp(min=minimum)
-    dist.all_reduce(value)
-    return value.clamp(min=minimum) / dist.get_world_size()
+from ..losses import DenseLoss
+from .head_loss import build_head_loss
 
 
 @META_ARCH_REGISTRY.register()
@@ -57,20 +46,14 @@ class EQLRetinaNet(RetinaNet):
                 f"{name} is not for one-stage detectors: there the many negatives of the anchors "
                 "swamp the gradient ratio (or the loss needs a background column); use EFL"
             )
-        if loss_cls.num_classes != self.num_classes:
-            raise InputError(
-                f"{name} is for {loss_cls.num_classes} classes but the head has "
-                f"{self.num_classes}: set both to the number of classes of the data"
-            )
+        loss_cls.check_head(self.num_classes, gives_quality=True)
+        loss_cls.init_bias(self.head.cls_score.bias)
         self.loss_cls = loss_cls
-        prior = loss_cls.prior_prob
-        if prior is not None:
-            nn.init.constant_(self.head.cls_score.bias, -math.log((1 - prior) / prior))
 
     @classmethod
     def from_config(cls, cfg):
         ret = super().from_config(cfg)
-        ret["loss_cls"] = build_loss(cfg, cfg.MODEL.RETINANET.NUM_CLASSES)
+        ret["loss_cls"] = build_head_loss(cfg, cfg.MODEL.RETINANET.NUM_CLASSES)
         return ret
 
     def forward_training(self, images, features, predictions, gt_instances):

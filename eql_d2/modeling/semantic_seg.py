@@ -5,18 +5,17 @@ row of the loss, its mean over the pixels of a process and its statistics the su
 reconstruction.
 """
 
-import math
-
 import torch.nn.functional as F
 from detectron2.config import configurable
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from detectron2.modeling.meta_arch.semantic_seg import SemSegFPNHead
 from detectron2.projects.deeplab import DeepLabV3PlusHead
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..exceptions import InputError
-from ..losses import ClassificationLoss, build_loss
+from ..losses import ClassificationLoss
+from .head_loss import build_head_loss
 
 
 class _LossModule:
@@ -25,19 +24,12 @@ class _LossModule:
     @classmethod
     def from_config(cls, cfg, input_shape):
         ret = super().from_config(cfg, input_shape)
-        return ret | {"loss_cls": build_loss(cfg, cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES)}
+        return ret | {"loss_cls": build_head_loss(cfg, cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES)}
 
     def _set_loss(self, loss_cls: ClassificationLoss) -> None:
-        num_classes = self.predictor.out_channels
-        if loss_cls.num_classes != num_classes:
-            raise InputError(
-                f"{type(loss_cls).__name__} is for {loss_cls.num_classes} classes but the head has "
-                f"{num_classes}: set both to the number of classes of the data"
-            )
+        loss_cls.check_head(self.predictor.out_channels)
+        loss_cls.init_bias(self.predictor.bias)
         self.loss_cls = loss_cls
-        if loss_cls.prior_prob is not None:
-            prior = loss_cls.prior_prob
-            nn.init.constant_(self.predictor.bias, -math.log((1 - prior) / prior))
 
     def losses(self, predictions: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """Loss of logits (N, C, h, w), upsampled as in the base class, and labels (N, H, W)."""
@@ -47,6 +39,8 @@ class _LossModule:
             mode="bilinear",
             align_corners=False,
         )
+        # Images of a backbone without a size divisibility may end within a cell.
+        predictions = predictions[..., : targets.shape[-2], : targets.shape[-1]]
         targets = targets.masked_fill(targets == self.ignore_value, -1)
         return {"loss_sem_seg": self.loss_cls(predictions, targets) * self.loss_weight}
 
@@ -57,6 +51,8 @@ class _LossModule:
 @SEM_SEG_HEADS_REGISTRY.register()
 class EQLSemSegFPNHead(_LossModule, SemSegFPNHead):
     """Detectron2's ``SemSegFPNHead`` with the classification loss given as a module.
+
+    Images of any size: where the backbone does not pad them to its stride, the features are padded.
 
     Args:
         input_shape: shapes of the features, by name.
@@ -73,7 +69,20 @@ class EQLSemSegFPNHead(_LossModule, SemSegFPNHead):
     ):
         # By name: a LazyConfig's dict as first argument would be taken for a config.
         super().__init__(input_shape=input_shape, **kwargs)
+        self._strides = {name: input_shape[name].stride for name in self.in_features}
         self._set_loss(loss_cls)
+
+    def layers(self, features: dict[str, Tensor]) -> Tensor:
+        """Logits of the common stride; the features end where the coarsest of them does."""
+        coarsest = max(self._strides, key=self._strides.get)
+        height, width = features[coarsest].shape[-2:]
+        padded = {}
+        for name, stride in self._strides.items():
+            cells = self._strides[coarsest] // stride
+            feature = features[name]
+            bottom, right = cells * height - feature.shape[-2], cells * width - feature.shape[-1]
+            padded[name] = F.pad(feature, (0, right, 0, bottom)) if right or bottom else feature
+        return super().layers(padded)
 
 
 @SEM_SEG_HEADS_REGISTRY.register()

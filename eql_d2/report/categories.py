@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .drawing import GROUPS, category_order, loss_record
+from ..data import GROUP_NAMES
+from .drawing import category_order, loss_record
 from .headline import task_words
 from .run import Run, score_name
 
@@ -26,7 +27,7 @@ class Column(NamedTuple):
     values: list
 
 
-class CategoryTable(NamedTuple):
+class TableOfCategories(NamedTuple):
     """The table, column by column, rarest category first.
 
     Attributes:
@@ -49,7 +50,7 @@ class CategoryTable(NamedTuple):
         }
 
 
-def category_table(runs: Sequence[Run], problems: list[str]) -> CategoryTable | None:
+def table_of_categories(runs: Sequence[Run], problems: list[str]) -> TableOfCategories | None:
     """Table of the categories of the first run that has any; None if none has.
 
     Args:
@@ -69,7 +70,9 @@ def category_table(runs: Sequence[Run], problems: list[str]) -> CategoryTable | 
                 f"{shown[0].name}"
             )
     order = category_order(categories)[::-1]
-    groups = [GROUPS.get(category["group"], category["group"] or "–") for category in categories]
+    groups = [
+        GROUP_NAMES.get(category["group"], category["group"] or "–") for category in categories
+    ]
     common = [
         Column("category", "text", _ordered([str(name) for name in names], order)),
         Column("group", "text", _ordered(groups, order)),
@@ -77,7 +80,7 @@ def category_table(runs: Sequence[Run], problems: list[str]) -> CategoryTable | 
         Column("instances", "count", _ordered([c["instance_count"] for c in categories], order)),
     ]
     of_runs = [(run.name, _columns(run, shown[0], order)) for run in shown]
-    return CategoryTable(common, of_runs)
+    return TableOfCategories(common, of_runs)
 
 
 def _categories(run: Run) -> list[dict]:

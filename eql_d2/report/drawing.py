@@ -8,15 +8,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from ..engine.gradient_record import GradientRecordData, LossRecord
+from ..data import GROUP_NAMES
 from ..exceptions import InputError
+from ..gradient_record import GradientRecordData, LossRecord
 from .run import Run
 
-GROUPS = {"f": "frequent", "c": "common", "r": "rare"}
 # Okabe and Ito's colours, told apart with any colour vision; the line styles do it without colour.
 BLUE, VERMILLION, GREEN = "#0072B2", "#D55E00", "#009E73"
-GROUP_STYLES = {"f": (BLUE, "-"), "c": (GREEN, "--"), "r": (VERMILLION, "-.")}
-RUN_COLORS = ("#000000", BLUE, VERMILLION, GREEN, "#CC79A7", "#56B4E9", "#E69F00")
+SKY, ORANGE = "#56B4E9", "#E69F00"
+GROUP_STYLES = {
+    **{"f": (BLUE, "-"), "c": (GREEN, "--"), "r": (VERMILLION, "-.")},
+    **{"5": (BLUE, "-"), "4": (SKY, "--"), "3": (GREEN, "-."), "2": (ORANGE, ":")},
+    "1": (VERMILLION, (0, (1, 1))),
+}
+RUN_COLORS = ("#000000", BLUE, VERMILLION, GREEN, "#CC79A7", SKY, ORANGE)
 _LARGEST_RATIO = 2.0
 # With fewer categories a running mean is each of them.
 SMOOTHED_FROM = 24
@@ -63,7 +68,7 @@ def drawn_ratio(values: LossRecord) -> np.ndarray:
 
 def category_order(categories: Sequence[Mapping]) -> np.ndarray:
     """Class indices from frequent to rare, group by group, where image counts are known by them."""
-    rank = {group: position for position, group in enumerate(GROUPS)}
+    rank = {group: position for position, group in enumerate(GROUP_NAMES)}
     groups = [rank.get(category["group"], len(rank)) for category in categories]
     counts = [-(category["image_count"] or 0) for category in categories]
     return np.lexsort((counts, groups))
@@ -72,7 +77,7 @@ def category_order(categories: Sequence[Mapping]) -> np.ndarray:
 def members(categories: Sequence[Mapping]) -> dict[str, np.ndarray]:
     """Class indices of each group that has categories, frequent first."""
     groups = np.array([category["group"] for category in categories])
-    indices = {group: np.flatnonzero(groups == group) for group in GROUPS}
+    indices = {group: np.flatnonzero(groups == group) for group in GROUP_NAMES}
     return {group: index for group, index in indices.items() if len(index)}
 
 
@@ -156,7 +161,7 @@ def mark_groups(axis: Axes, categories: Sequence[Mapping]) -> None:
     for end in ends[:-1]:
         axis.axvline(end - 0.5, color="0.55", linewidth=0.8, linestyle=":")
     centres = ends - np.array(list(sizes.values())) / 2 - 0.5
-    labels = [f"{GROUPS[group]}\n{size:,}" for group, size in sizes.items()]
+    labels = [f"{GROUP_NAMES[group]}\n{size:,}" for group, size in sizes.items()]
     axis.set_xticks(_apart(centres, _LABEL_WIDTH * total, total - 0.5), labels, fontsize=9)
     axis.tick_params(axis="x", length=0)
     axis.grid(visible=False, axis="x")
@@ -188,7 +193,7 @@ def show_from_zero_to_balance(axis: Axes) -> None:
 def group_means(record: GradientRecordData, ratio: np.ndarray) -> str:
     """Mean ratio of each group in words; a ratio above 1 counts as 1, as in the scalars."""
     means = [
-        f"{GROUPS[group]} {np.minimum(ratio[index], 1).mean():.2f}"
+        f"{GROUP_NAMES[group]} {np.minimum(ratio[index], 1).mean():.2f}"
         for group, index in members(record.categories).items()
     ]
     return ", ".join(means)

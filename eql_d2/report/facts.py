@@ -25,15 +25,6 @@ _SETTINGS = (
 )
 _MAX_ITER = ("SOLVER.MAX_ITER", "train.max_iter")
 _LAZY_LOSS = re.compile(r"(?:.+\.)?(?:loss_cls|loss)\._target_")
-_RESULT_FILES = {
-    "lvis_*_results.json": "LVIS",
-    "coco_instances_results.json": "COCO",
-    "open_images_*_results.json": "Open Images",
-    "per_category_classification.json": "accuracy of images",
-    "per_category_sem_seg.json": "IoU of segmentation",
-}
-_ENGINE = re.compile(r"LVIS (?:box|mask) AP by (.+?), at most")
-_DETECTRON2 = re.compile(r"^detectron2 +(\S+)")
 _LONGEST = 300
 
 
@@ -100,18 +91,28 @@ def _facts(run: Run) -> dict[str, str]:
         facts["Iterations"] = f"{run.iterations:,}" + (
             f" of {total:,}" if isinstance(total, int) else ""
         )
-    engine, detectron2 = _from_log(run)
-    evaluator = [name for files, name in _RESULT_FILES.items() if _has_results(run, files)]
-    if evaluator:
-        facts["Evaluator"] = ", ".join(evaluator) + (f" ({engine})" if engine else "")
-    versions = {"detectron2": detectron2} if detectron2 else {}
+    versions = {}
+    for label, texts in _of_evaluations(run).items():
+        facts[label] = "; ".join(texts)
+    if run.evaluations:
+        versions = run.evaluations[-1]["versions"]
     if run.record:
         facts["Categories"] = group_sizes(run)
         facts["Gradient record"] = _record(run)
-        versions = run.record.versions | versions
+        versions = run.record.versions
     if versions:
         facts["Versions"] = ", ".join(f"{name} {version}" for name, version in versions.items())
     return facts
+
+
+def _of_evaluations(run: Run) -> dict[str, dict[str, None]]:
+    """Evaluators, and rules of the groups, each once."""
+    found = {}
+    for evaluation in run.evaluations:
+        found.setdefault("Evaluator", {})[evaluation["evaluator"]] = None
+        if evaluation["groups"].get("rule"):
+            found.setdefault("Groups", {})[evaluation["groups"]["rule"]] = None
+    return found
 
 
 def _record(run: Run) -> str:
@@ -119,22 +120,6 @@ def _record(run: Run) -> str:
     text = f"{len(iterations):,} rows, iterations {iterations[0]:,} to {iterations[-1]:,}, "
     text += f"of {losses[-1]}"
     return text + (f" (shown), {', '.join(losses[:-1])}" if len(losses) > 1 else "")
-
-
-def _has_results(run: Run, pattern: str) -> bool:
-    return any((run.output_dir / "inference").glob(f"**/{pattern}"))
-
-
-def _from_log(run: Run) -> tuple[str | None, str | None]:
-    """Engine of the last LVIS evaluation and version of Detectron2."""
-    engine = detectron2 = None
-    path = run.output_dir / "log.txt"
-    if path.is_file():
-        with open(path, encoding="utf-8", errors="replace") as file:
-            for line in file:
-                engine = found[1] if (found := _ENGINE.search(line)) else engine
-                detectron2 = found[1] if (found := _DETECTRON2.match(line)) else detectron2
-    return engine, detectron2
 
 
 def _text(value) -> str:

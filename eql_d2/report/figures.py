@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib import colormaps
 
+from ..data import GROUP_NAMES
 from .drawing import (
     BLUE,
     GROUP_STYLES,
-    GROUPS,
     VERMILLION,
     ReportFigure,
     category_order,
@@ -128,8 +128,8 @@ def ratio_over_time(runs: Sequence[Run], loss: str | None = None) -> ReportFigur
             marker = "o" if len(rows) < 10 else ""
             axis.fill_between(iterations[rows], low, high, color=color, alpha=0.18, linewidth=0)
             axis.plot(iterations[rows], median, style, color=color, marker=marker, markersize=4)
-            axis.lines[-1].set_label(GROUPS[group])
-            medians.append(f"{GROUPS[group]} {median[0]:.2f} to {median[-1]:.2f}")
+            axis.lines[-1].set_label(GROUP_NAMES[group])
+            medians.append(f"{GROUP_NAMES[group]} {median[0]:.2f} to {median[-1]:.2f}")
         axis.set_xlabel("iteration")
         axis.legend(title="median, middle half", fontsize=9, title_fontsize=9)
         sentences.append(f"{run.name}: {', '.join(medians)}")
@@ -164,5 +164,5 @@ def _imbalance(categories: Sequence[Mapping], pos_grad: np.ndarray, neg_grad: np
         seen = positive > 0
         factor = f"{np.median(negative[seen] / positive[seen]):.3g}" if seen.any() else "unknown"
         without = f" (without positive: {(~seen).sum()})" if not seen.all() else ""
-        words.append(f"{GROUPS[group]} {factor}{without}")
+        words.append(f"{GROUP_NAMES[group]} {factor}{without}")
     return ", ".join(words)

@@ -5,36 +5,12 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .drawing import GROUPS
+from ..data import GROUP_NAMES
+from ..tasks import TASKS
 from .run import Run
 
-_TASKS = {"bbox": "box", "segm": "mask", "classification": "", "sem_seg": ""}
-# Metrics in the order of the table: words, and the group whose size is known.
-_METRICS = {
-    "AP": ("AP", None),
-    "APr": ("AP rare", "r"),
-    "APc": ("AP common", "c"),
-    "APf": ("AP frequent", "f"),
-    "APFixed": ("AP-Fixed", None),
-    "APFixedr": ("AP-Fixed rare", "r"),
-    "APFixedc": ("AP-Fixed common", "c"),
-    "APFixedf": ("AP-Fixed frequent", "f"),
-    "AP50": ("AP at IoU 0.5", None),
-    "AP75": ("AP at IoU 0.75", None),
-    **{f"AP50_{i}": (f"AP at IoU 0.5, group {i} of 5 (1: rarest)", None) for i in range(1, 6)},
-    "top1": ("top-1 accuracy", None),
-    "top5": ("top-5 accuracy", None),
-    "mean_class": ("mean accuracy of the classes", None),
-    "few": ("accuracy few-shot", "r"),
-    "medium": ("accuracy medium-shot", "c"),
-    "many": ("accuracy many-shot", "f"),
-    "mIoU": ("mIoU", None),
-    "mIoU_tail": ("mIoU tail", None),
-    "mIoU_common": ("mIoU common", None),
-    "mIoU_head": ("mIoU head", None),
-    "mACC": ("mean accuracy of the classes", None),
-    "pACC": ("accuracy of the pixels", None),
-}
+_RESULTS = {name: words for task in TASKS for name, words in task.results.items()}
+_METRICS = {metric: words for task in TASKS for metric, words in task.metrics.items()}
 
 
 class Result(NamedTuple):
@@ -78,14 +54,16 @@ def headline(runs: Sequence[Run]) -> list[Result]:
 def group_sizes(run: Run) -> str:
     """How many categories a run has in each group, in words."""
     sizes = Counter(category["group"] for category in run.record.categories)
-    parts = [f"{sizes[group]:,} {name}" for group, name in reversed(GROUPS.items()) if sizes[group]]
+    parts = [
+        f"{sizes[group]:,} {name}" for group, name in reversed(GROUP_NAMES.items()) if sizes[group]
+    ]
     return f"{len(run.record.categories):,}: {', '.join(parts)}"
 
 
 def task_words(task: str) -> str:
     """In words, before the name of a score: "box" of "bbox", "my_val mask" of "my_val/segm"."""
     dataset, _, name = task.rpartition("/")
-    return f"{dataset} {_TASKS.get(name, name)}".strip()
+    return f"{dataset} {_RESULTS.get(name, name)}".strip()
 
 
 def _text(value: float, form: str) -> str:

@@ -6,10 +6,10 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from .. import __version__
 from ..exceptions import InputError
+from ..versions import __version__
 from . import figures
-from .categories import category_table
+from .categories import table_of_categories
 from .drawing import ReportFigure
 from .examples import draw_examples
 from .facts import differences_between, differences_from_defaults, run_facts
@@ -51,7 +51,7 @@ def write_report(
         for problem in run.problems
     ]
     drawn = save_figures(_draw(runs, problems), path.parent / "figures")
-    table = category_table(runs, problems)
+    table = table_of_categories(runs, problems)
     examples = draw_examples(runs, problems)
     names = [run.name for run in runs]
     write_page(

@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 from tabulate import tabulate
 
-from ..data import CategoryFrequency, count_categories, frequency_groups
-from ..data.datasets.class_folders import load_class_folder
+from ..data import GROUP_NAMES, CategoryTable, count_categories
+from ..data.category_groups import group_by_images
+from ..data.datasets.class_folders import read_class_folder
 from ..data.datasets.json_instances import read_json_instances
 from ..exceptions import InputError
-from .drawing import GROUPS
 
 # Threshold t of repeat factor sampling for LVIS, https://arxiv.org/abs/1908.03195
 REPEAT_THRESHOLD = 0.001
@@ -22,8 +22,7 @@ class DataProfile(NamedTuple):
 
     Attributes:
         name: of the file or folder.
-        categories: ``{"name", "group", "image_count", "instance_count"}`` by class index.
-        frequency: the same counts, and the number of annotated images.
+        table: of the categories.
         thresholds: most images of a rare and of a common category.
         repeat_threshold: t of :func:`repeat_factors`.
         repeat_factors: float64 (C,), nan for a category without images.
@@ -31,12 +30,16 @@ class DataProfile(NamedTuple):
     """
 
     name: str
-    categories: list[dict]
-    frequency: CategoryFrequency
+    table: CategoryTable
     thresholds: tuple[int, int]
     repeat_threshold: float
     repeat_factors: np.ndarray
     repeated_images: float
+
+    @property
+    def categories(self) -> list[dict]:
+        """``{"name", "group", "image_count", "instance_count"}`` by class index."""
+        return self.table.rows()
 
 
 def profile_data(
@@ -55,24 +58,19 @@ def profile_data(
         InputError: the data cannot be read, or no image is annotated.
     """
     names, records = _load(os.fspath(path))
-    frequency = count_categories(records, len(names))
-    if frequency.num_images == 0:
+    counts = count_categories(records, names)
+    if counts.num_images == 0:
         raise InputError(f"{path} has no annotated image: there is nothing to count")
-    groups = frequency_groups(frequency.image_count, thresholds)
-    factors = repeat_factors(frequency.image_count, frequency.num_images, repeat_threshold)
+    table = CategoryTable(counts, group_by_images(counts.image_count, thresholds))
+    factors = repeat_factors(counts.image_count, counts.num_images, repeat_threshold)
     of_images = [
         max(factors[annotation["category_id"]] for annotation in annotations)
         for record in records
         if (annotations := [a for a in record["annotations"] if not a.get("iscrowd", 0)])
     ]
-    categories = [
-        {"name": name, "group": group, "image_count": int(images), "instance_count": int(instances)}
-        for name, group, images, instances in zip(names, groups, *frequency[:2])
-    ]
     return DataProfile(
         Path(path).name,
-        categories,
-        frequency,
+        table,
         tuple(thresholds),
         repeat_threshold,
         factors,
@@ -107,9 +105,10 @@ def gini(counts: np.ndarray) -> float:
 
 def profile_facts(profile: DataProfile) -> list[tuple[str, str]]:
     """Label and value of what is one number for the whole data set."""
-    images, instances, num_images = profile.frequency
+    counts = profile.table.counts
+    images, instances, num_images = counts.image_count, counts.instance_count, counts.num_images
     seen = images > 0
-    names = [category["name"] for category in profile.categories]
+    names = counts.names
     missing = [str(name) for name, is_seen in zip(names, seen) if not is_seen]
     facts = [
         ("annotated images", f"{num_images:,}"),
@@ -134,12 +133,12 @@ def profile_facts(profile: DataProfile) -> list[tuple[str, str]]:
 
 def profile_groups(profile: DataProfile) -> tuple[list[str], list[list[str]]]:
     """Header and rows of the table by frequency group."""
-    images, instances, _ = profile.frequency
-    groups = np.array([category["group"] for category in profile.categories])
+    images, instances = profile.table.counts.image_count, profile.table.counts.instance_count
+    groups = np.array(profile.table.groups.groups)
     rare, common = profile.thresholds
     limits = {"r": f"at most {rare:,} images", "c": f"at most {common:,}", "f": "more"}
     rows = []
-    for group, name in (("", "all"), *reversed(GROUPS.items())):
+    for group, name in (("", "all"), *((group, GROUP_NAMES[group]) for group in limits)):
         index = groups == group if group else np.ones(len(groups), dtype=bool)
         seen = index & (images > 0)
         factors = profile.repeat_factors[seen]
@@ -174,7 +173,5 @@ def _imbalance(counts: np.ndarray) -> str:
 def _load(path: str) -> tuple[list[str], list[dict]]:
     """Names of the categories, and the records in Detectron2's standard format."""
     if os.path.isdir(path):
-        records = load_class_folder(path, path)
-        folders = {r["annotations"][0]["category_id"]: Path(r["file_name"]) for r in records}
-        return [folders[index].parent.name for index in sorted(folders)], records
+        return read_class_folder(path, path)
     return read_json_instances(path, path, "")

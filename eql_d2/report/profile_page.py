@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from .. import __version__
-from .categories import CategoryTable, Column
+from ..data import GROUP_NAMES
+from ..versions import __version__
+from .categories import Column, TableOfCategories
 from .drawing import (
     BLUE,
-    GROUPS,
     VERMILLION,
     ReportFigure,
     category_order,
@@ -53,7 +53,8 @@ def write_profile(profile: DataProfile, path: str | os.PathLike | None = None) -
 
 def draw_profile(profile: DataProfile) -> ReportFigure:
     """Images and instances, and the repeat factor, of the categories from frequent to rare."""
-    images, instances, num_images = profile.frequency
+    counts = profile.table.counts
+    images, instances, num_images = counts.image_count, counts.instance_count, counts.num_images
     order = category_order(profile.categories)
     figure = Figure(figsize=(9.2, 3.7), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -72,8 +73,8 @@ def draw_profile(profile: DataProfile) -> ReportFigure:
     for axis in (left, right):
         tidy(axis)
         mark_groups(axis, profile.categories)
-    groups = [category["group"] for category in profile.categories]
-    sizes = ", ".join(f"{groups.count(group):,} {name}" for group, name in GROUPS.items())
+    groups = profile.table.groups.groups
+    sizes = ", ".join(f"{groups.count(group):,} {GROUP_NAMES[group]}" for group in "fcr")
     return ReportFigure(
         "long-tail",
         "Images, instances and repeat factor of the categories",
@@ -85,13 +86,13 @@ def draw_profile(profile: DataProfile) -> ReportFigure:
     )
 
 
-def _table(profile: DataProfile) -> CategoryTable:
+def _table(profile: DataProfile) -> TableOfCategories:
     order = category_order(profile.categories)[::-1]
     categories = [profile.categories[index] for index in order]
     factors = [profile.repeat_factors[index] for index in order]
     columns = [
         Column("category", "text", [str(category["name"]) for category in categories]),
-        Column("group", "text", [GROUPS[category["group"]] for category in categories]),
+        Column("group", "text", [GROUP_NAMES[category["group"]] for category in categories]),
         Column("images", "count", [category["image_count"] for category in categories]),
         Column("instances", "count", [category["instance_count"] for category in categories]),
         Column(
@@ -100,4 +101,4 @@ def _table(profile: DataProfile) -> CategoryTable:
             [None if np.isnan(factor) else round(float(factor), 3) for factor in factors],
         ),
     ]
-    return CategoryTable(columns, [])
+    return TableOfCategories(columns, [])

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jinja2
 from markupsafe import Markup
 
-from ..evaluation.prediction_files import open_atomic
+from ..files import open_atomic
 from .drawing import ReportFigure
 
 _FOLDER = Path(__file__).parent

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import yaml
 
-from ..engine.gradient_record import GradientRecordData, read_record
+from ..evaluation.evaluation_json import FILE, read_evaluation
 from ..exceptions import InputError
+from ..gradient_record import GradientRecordData, read_record
+from ..tasks import TASKS
 
 _SCORES = ("AP", "accuracy", "IoU")
 # A key of metrics.json that an evaluation wrote: task/metric, or data set/task/metric.
-_EVALUATED = re.compile(r"(?:.+/)?(?:bbox|segm|keypoints|classification|sem_seg)/[^/]+")
-
-# Bytes of a row of the record besides its values: the iteration and the checksum.
-_ROW_OVERHEAD = 12
+_RESULTS = "|".join(name for task in TASKS for name in task.results)
+_EVALUATED = re.compile(rf"(?:.+/)?(?:{_RESULTS})/[^/]+")
 
 
 @dataclasses.dataclass
@@ -31,6 +31,7 @@ class Run:
         metrics: of the last evaluation, by their keys in ``metrics.json``, for example "bbox/APr".
         tables: per-category results, ``{"name", "group", "AP", ...}`` by contiguous class, for
             example of "bbox"; with several test sets of "my_val/bbox".
+        evaluations: contents of each ``evaluation.json``.
         config: of ``config.yaml``, as plain dicts, lists and values.
         iterations: done, as far as the files tell.
         problems: what is missing or damaged, one line each.
@@ -41,6 +42,7 @@ class Run:
     record: GradientRecordData | None = None
     metrics: dict[str, float] = dataclasses.field(default_factory=dict)
     tables: dict[str, list[dict]] = dataclasses.field(default_factory=dict)
+    evaluations: list[dict] = dataclasses.field(default_factory=list)
     config: dict = dataclasses.field(default_factory=dict)
     iterations: int | None = None
     problems: list[str] = dataclasses.field(default_factory=list)
@@ -56,7 +58,7 @@ def load_run(output_dir: str | os.PathLike) -> Run:
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder: give the OUTPUT_DIR of a training")
     run = Run(folder.resolve().name, folder)
-    for load in (_load_record, _load_metrics, _load_tables, _load_config):
+    for load in (_load_record, _load_metrics, _load_tables, _load_evaluations, _load_config):
         try:
             load(run)
         except InputError as error:
@@ -81,13 +83,10 @@ def _load_record(run: Run) -> None:
     if not _have_counts(record.categories):
         raise InputError(f"{run.output_dir / 'gradient_record.json'} is damaged: train again")
     run.record, run.iterations = record, int(record.iterations[-1])
-    path = run.output_dir / "gradient_record.dat"
-    values = sum(sum(array.shape[1] for array in loss) for loss in record.losses.values())
-    rows = len(record.iterations) * (values * 4 + _ROW_OVERHEAD)
-    if path.stat().st_size != rows:
+    if not record.is_complete:
         run.problems.append(
-            f"{path} is damaged or not complete after iteration {run.iterations}: what follows is "
-            "left out"
+            f"{run.output_dir / 'gradient_record.dat'} is damaged or not complete after iteration "
+            f"{run.iterations}: what follows is left out"
         )
 
 
@@ -146,6 +145,11 @@ def _load_tables(run: Run) -> None:
             f"the evaluation of {sizes}: they are not of one training, the record is left out"
         )
         run.record = None
+
+
+def _load_evaluations(run: Run) -> None:
+    for path in sorted((run.output_dir / "inference").glob(f"**/{FILE}")):
+        run.evaluations.append(read_evaluation(path))
 
 
 def _read_table(path: Path) -> list[dict]:

@@ -10,9 +10,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ..data import GROUP_NAMES
 from ..exceptions import InputError
 from .drawing import (
-    GROUPS,
     RUN_COLORS,
     SMOOTHED_FROM,
     ReportFigure,
@@ -106,7 +106,7 @@ def compare_runs(runs: Sequence[Run], task: str | None = None) -> ReportFigure:
     figure = Figure(figsize=(9.4, 4), layout="constrained")
     bars, points = figure.subplots(1, 2, width_ratios=(1, 1.2))
     groups = {"all": np.arange(len(baseline))}
-    groups |= {GROUPS[group]: index for group, index in members(categories).items()}
+    groups |= {GROUP_NAMES[group]: index for group, index in members(categories).items()}
     means = [{name: _mean(score[index]) for name, index in groups.items()} for score in scores]
     _draw_bars(bars, [run.name for run in runs], means)
     bars.set_ylabel(f"{task} {name}, mean of the categories")

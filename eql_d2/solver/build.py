@@ -13,8 +13,8 @@ from ..exceptions import InputError
 class ClippedSGD(torch.optim.SGD):
     """SGD that first scales all gradients by one factor, if their common norm exceeds a limit.
 
-    Detectron2's ``SOLVER.CLIP_GRADIENTS`` clips each parameter by itself; the recipe of EFL clips
-    the model. Right with a GradScaler too, which calls it with gradients already unscaled.
+    Detectron2's own types of ``SOLVER.CLIP_GRADIENTS`` clip each parameter by itself; the recipe of
+    EFL clips the model. Right with a GradScaler too, which calls it with unscaled gradients.
 
     Args:
         params, **kwargs: as for :class:`torch.optim.SGD`.
@@ -37,9 +37,22 @@ class ClippedSGD(torch.optim.SGD):
 
 
 def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
-    """Detectron2's optimizer; with ``SOLVER.CLIP_GRADIENTS.FULL_MODEL_NORM`` a clipping one."""
-    optimizer = d2_build_optimizer(cfg, model)
-    max_norm = cfg.SOLVER.CLIP_GRADIENTS.FULL_MODEL_NORM
-    if max_norm == 0:
-        return optimizer
-    return ClippedSGD(optimizer.param_groups, max_norm=max_norm, lr=cfg.SOLVER.BASE_LR)
+    """Detectron2's optimizer; with ``SOLVER.CLIP_GRADIENTS.CLIP_TYPE`` "full_model" one that clips
+    the gradients of the whole model to the norm ``CLIP_VALUE``.
+
+    Raises:
+        InputError: the type of clipping is unknown.
+    """
+    clipping = cfg.SOLVER.CLIP_GRADIENTS
+    if not clipping.ENABLED or clipping.CLIP_TYPE in ("value", "norm"):
+        return d2_build_optimizer(cfg, model)
+    if clipping.CLIP_TYPE != "full_model":
+        raise InputError(
+            f"SOLVER.CLIP_GRADIENTS.CLIP_TYPE is {clipping.CLIP_TYPE!r}: choose value, norm or "
+            "full_model"
+        )
+    plain = cfg.clone()
+    plain.defrost()
+    plain.SOLVER.CLIP_GRADIENTS.ENABLED = False
+    groups = d2_build_optimizer(plain, model).param_groups
+    return ClippedSGD(groups, max_norm=clipping.CLIP_VALUE, lr=cfg.SOLVER.BASE_LR)

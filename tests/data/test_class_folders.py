@@ -2,8 +2,9 @@ import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog, get_detection_dataset_dicts
 
 from eql_d2 import InputError
-from eql_d2.data import get_image_count
+from eql_d2.data import adopt_training_classes
 from eql_d2.data.datasets.class_folders import LongTail, long_tail_counts, register_class_folder
+from tests.data.counts import image_count
 
 from .class_images import make_class_folders
 
@@ -23,7 +24,7 @@ def test_classes_are_the_folders_by_name(tmp_path):
     metadata = MetadataCatalog.get("own")
     assert metadata.thing_classes == ["class0", "class1", "class2"]
     assert metadata.evaluator_type == "classification"
-    assert get_image_count("own").tolist() == [3, 1, 2]
+    assert image_count("own").tolist() == [3, 1, 2]
     records = get_detection_dataset_dicts("own")  # with Detectron2's own filter and table
     assert [r["annotations"][0]["category_id"] for r in records] == [0, 0, 0, 1, 2, 2]
     assert [r["image_id"] for r in records] == list(range(6))
@@ -37,8 +38,8 @@ def test_long_tail_is_the_same_for_the_same_seed_and_another_for_another(tmp_pat
         register_class_folder(name, folder, long_tail=LongTail(12, seed))
     assert files_of("a") == files_of("a") == files_of("b") != files_of("c")
     assert set(files_of("a")) < set(files_of("whole"))
-    assert sorted(get_image_count("a").tolist()) == sorted(get_image_count("c").tolist())
-    assert get_image_count("a").sum() == len(files_of("a"))
+    assert sorted(image_count("a").tolist()) == sorted(image_count("c").tolist())
+    assert image_count("a").sum() == len(files_of("a"))
 
 
 def test_long_tail_of_a_data_set_is_not_that_of_another_version():
@@ -96,13 +97,27 @@ def test_bad_arguments_get_one_line(tmp_path, arguments, message):
     assert "\n" not in str(error.value) and "own" not in DatasetCatalog.list()
 
 
-def test_empty_class_folder_is_named(tmp_path):
+def test_a_class_folder_may_be_empty_but_not_in_training_data(tmp_path):
     folder = make_class_folders(tmp_path, [1, 1])
     (tmp_path / "class0b").mkdir()
     (tmp_path / "class0b/readme.txt").write_text("soon")
-    with pytest.raises(InputError, match=r"class folder '.*class0b' has no image"):
-        register_class_folder("own", folder)
-    assert "own" not in DatasetCatalog.list()
+    register_class_folder("own", folder)
+    assert MetadataCatalog.get("own").thing_classes == ["class0", "class0b", "class1"]
+    assert [r["annotations"][0]["category_id"] for r in DatasetCatalog.get("own")] == [0, 2]
+    with pytest.raises(InputError, match="training data 'own': class folder 'class0b' has no im"):
+        adopt_training_classes(["own"], [])
+
+
+def test_classes_txt_is_the_list_of_the_classes(tmp_path):
+    folder = make_class_folders(tmp_path, [1, 2])
+    (tmp_path / "classes.txt").write_text("class1\nclass7\nclass0\n")
+    register_class_folder("own", folder)
+    assert MetadataCatalog.get("own").thing_classes == ["class1", "class7", "class0"]
+    assert image_count("own").tolist() == [2, 0, 1]
+    adopt_training_classes(["own"], [])  # that class7 has no image is said on purpose
+    (tmp_path / "classes.txt").write_text("class1\n")
+    with pytest.raises(InputError, match="class folder 'class0' is not in its classes.txt"):
+        register_class_folder("other", folder)
 
 
 def test_taken_name_is_refused(tmp_path):

@@ -2,12 +2,12 @@ import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from eql_d2 import InputError
-from eql_d2.data import get_image_count
 from eql_d2.data.datasets.image_lists import (
     load_image_list,
     register_builtin_image_lists,
     register_image_list,
 )
+from tests.data.counts import image_count
 
 from .class_images import make_image_list
 
@@ -20,7 +20,7 @@ for split in ("train", "val", "test"):
 
 def test_list_is_registered_with_counts(tmp_path):
     register_image_list("own", make_image_list(tmp_path, [2, 0, 2]), str(tmp_path), num_classes=4)
-    assert get_image_count("own").tolist() == [1, 0, 2, 0]
+    assert image_count("own").tolist() == [1, 0, 2, 0]
     assert MetadataCatalog.get("own").thing_classes == ["0", "1", "2", "3"]
     records = DatasetCatalog.get("own")
     assert [r["annotations"] for r in records] == [[{"category_id": k}] for k in (2, 0, 2)]

@@ -1,18 +1,16 @@
 import json
 
-import numpy as np
 import pytest
 import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from eql_d2 import InputError
 from eql_d2.data import (
-    frequency_groups,
-    get_image_count,
     get_image_frequency,
     register_json_instances,
 )
 from tests.conftest import make_annotations
+from tests.data.counts import image_count
 
 pytestmark = pytest.mark.usefixtures("no_datasets_left")
 
@@ -30,7 +28,7 @@ def test_lvis_format_is_registered_with_counts_and_any_category_ids(tmp_path):
     assert metadata.evaluator_type == "lvis"
     assert metadata.thing_classes == [f"class{k}" for k in range(5)]
     assert metadata.thing_dataset_id_to_contiguous_id == {10: 0, 20: 1, 30: 2, 40: 3, 50: 4}
-    assert get_image_count("own").tolist() == [8, 4, 2, 2, 1]
+    assert image_count("own").tolist() == [8, 4, 2, 2, 1]
     torch.testing.assert_close(
         get_image_frequency(["own"]), torch.tensor([8, 4, 2, 2, 1]).double() / 8
     )
@@ -44,7 +42,7 @@ def test_coco_format_is_evaluated_as_coco_and_crowds_do_not_count(tmp_path):
     data["annotations"][0]["iscrowd"] = 1
     register_json_instances(*write(tmp_path, **data))
     assert MetadataCatalog.get("own").evaluator_type == "coco"
-    assert get_image_count("own").tolist() == [7, 4, 2, 2, 1]
+    assert image_count("own").tolist() == [7, 4, 2, 2, 1]
 
 
 def test_lvis_images_are_found_by_their_url(tmp_path):
@@ -62,22 +60,22 @@ def test_counts_of_several_data_sets_add_up(tmp_path):
     _, json_file, images = write(tmp_path)
     register_json_instances("a", json_file, images)
     register_json_instances("b", json_file, images)
-    assert get_image_count(["a", "b"]).tolist() == [16, 8, 4, 4, 2]
+    assert image_count(["a", "b"]).tolist() == [16, 8, 4, 4, 2]
 
 
-def test_counts_are_made_from_the_data_where_the_metadata_has_none(tmp_path):
-    register_json_instances(*write(tmp_path))
-    DatasetCatalog.register("bare", lambda: DatasetCatalog.get("own"))
-    MetadataCatalog.get("bare").thing_classes = [f"class{k}" for k in range(5)]
-    assert get_image_count("bare").tolist() == [8, 4, 2, 2, 1]
-    assert get_image_count("bare").tolist() == [8, 4, 2, 2, 1]
-
-
-def test_groups_have_the_thresholds_of_lvis():
-    assert frequency_groups([0, 10, 11, 100, 101]) == ["r", "r", "c", "c", "f"]
-    assert frequency_groups(np.array([3, 4]), (3, 12)) == ["r", "c"]
-    with pytest.raises(InputError, match=r"thresholds are \(100, 10\)"):
-        frequency_groups([1], (100, 10))
+def test_d_a_url_that_leads_to_a_file_wins_over_the_file_name(tmp_path):
+    """LVIS v0.5 has both, and the file names are those of COCO 2014."""
+    data = make_annotations(tmp_path)
+    for image in data["images"]:
+        image["coco_url"] = f"http://images/{tmp_path.name}/{image['file_name']}"
+        image["file_name"] = f"COCO_val2014_{image['file_name']}"
+    name, json_file, _ = write(tmp_path, **data)
+    register_json_instances(name, json_file, str(tmp_path.parent))
+    assert DatasetCatalog.get(name)[0]["file_name"] == str(tmp_path / "1.png")
+    for image in data["images"]:  # one that leads nowhere does not
+        (tmp_path / image["file_name"].split("_")[-1]).rename(tmp_path / image["file_name"])
+    register_json_instances("renamed", json_file, str(tmp_path))
+    assert DatasetCatalog.get("renamed")[0]["file_name"] == str(tmp_path / "COCO_val2014_1.png")
 
 
 def broken(key, index, **changes):

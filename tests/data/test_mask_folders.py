@@ -6,9 +6,8 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from PIL import Image
 
 from eql_d2 import InputError
-from eql_d2.data import SemSegMapper, count_labels, group_labels, register_mask_folder
+from eql_d2.data import SemSegMapper, category_table, register_mask_folder
 from eql_d2.data.datasets.instance_masks import write_label_maps
-from eql_d2.data.label_frequency import LabelFrequency
 from tests.data.label_map_folders import CLASSES, make_mask_folder
 
 pytestmark = pytest.mark.usefixtures("no_datasets_left")
@@ -63,7 +62,7 @@ def test_unknown_label_is_named_by_mapper_and_count(folders, tmp_path, mapper):
     labels = np.zeros((64, 96), np.uint8)
     labels[0, 0] = 7
     Image.fromarray(labels).save(tmp_path / "scenes/masks/2.png")
-    for use in (lambda: mapper(DatasetCatalog.get("scenes")[2]), lambda: count_labels("scenes")):
+    for use in (lambda: mapper(DatasetCatalog.get("scenes")[2]), lambda: category_table("scenes")):
         with pytest.raises(
             InputError, match=r"2.png' has label 7 but there are 5 classes"
         ) as error:
@@ -108,35 +107,13 @@ def test_damaged_files_are_named(folders, tmp_path, mapper):
 
 def test_labels_are_counted_without_the_ignored_ones(folders, tmp_path):
     register_mask_folder("scenes", *folders)
-    frequency = count_labels(["scenes"])
+    frequency = category_table(["scenes"]).counts
     maps = [np.array(Image.open(tmp_path / f"scenes/masks/{i}.png")) for i in range(6)]
     assert frequency.pixel_count.tolist() == [sum((m == k).sum() for m in maps) for k in range(5)]
     assert frequency.image_count.tolist() == [sum((m == k).any() for m in maps) for k in range(5)]
     assert frequency.pixel_share.sum() == pytest.approx(1)
     (tmp_path / "scenes/masks/0.png").unlink()  # counted once only
-    assert np.array_equal(count_labels("scenes").image_count, frequency.image_count)
-
-
-FREQUENCY = LabelFrequency(np.array([50, 0, 30, 10, 10, 0, 0]), np.array([9, 0, 9, 2, 5, 0, 1]))
-
-
-@pytest.mark.parametrize(
-    ("rule", "expected", "text"),
-    [
-        (("pixels", ()), "fcffcrr", "terciles by share of the labelled training pixels (3 / 2 / 2"),
-        (("pixels", (0.1, 0.4)), "frcrrrr", "tail to 0.1, common to 0.4 of the share"),
-        (("images", (1, 5)), "frfccrr", "tail to 1, common to 5 of the training images"),
-    ],
-)
-def test_groups_follow_the_rule_and_say_it(rule, expected, text):
-    groups = group_labels(FREQUENCY, *rule)
-    assert "".join(groups.groups) == expected and text in groups.rule
-
-
-@pytest.mark.parametrize("rule", [("area", ()), ("pixels", (0.1,)), ("images", (5, 1))])
-def test_bad_rules_are_named(rule):
-    with pytest.raises(InputError, match="MODEL.EQL.SEM_SEG"):
-        group_labels(FREQUENCY, *rule)
+    assert category_table("scenes").counts is frequency
 
 
 def test_instances_are_painted_small_over_large(data, tmp_path):

@@ -7,11 +7,11 @@ from detectron2.data import DatasetCatalog, MetadataCatalog, get_detection_datas
 from PIL import Image
 
 from eql_d2 import InputError
-from eql_d2.data import get_image_count
 from eql_d2.data.datasets import register_open_images
 from eql_d2.data.datasets.builtin import register_builtin_open_images
 from eql_d2.data.datasets.open_images import convert_open_images
-from eql_d2.data.datasets.open_images_classes import read_category_counts
+from eql_d2.data.datasets.open_images.classes import read_categories
+from tests.data.counts import image_count
 
 pytestmark = pytest.mark.usefixtures("no_datasets_left")
 
@@ -201,12 +201,13 @@ def test_counts_are_read_from_the_first_line_only(files):
     with open(files / "output.json") as file:
         first = file.readline()
     (files / "cut.json").write_text(first + "14 million boxes")
-    image_count, instance_count = read_category_counts(files / "cut.json")
-    assert image_count.tolist() == [0, 1, 1, 0]
-    assert instance_count.tolist() == [0, 2, 1, 0]
+    found = read_categories(files / "cut.json")
+    assert [category["name"] for category in found] == ["Cat", "Ball, foot", "Ball", "Toy"]
+    assert [category["image_count"] for category in found] == [0, 1, 1, 0]
+    assert [category["instance_count"] for category in found] == [0, 2, 1, 0]
     (files / "coco.json").write_text('{"categories": [{"id": 1}]}')
     with pytest.raises(InputError, match="categories that have instance_count"):
-        read_category_counts(files / "coco.json")
+        read_categories(files / "coco.json")
 
 
 def test_registered_data_train_without_group_of_boxes(files):
@@ -215,7 +216,7 @@ def test_registered_data_train_without_group_of_boxes(files):
     metadata = MetadataCatalog.get("own")
     assert metadata.evaluator_type == "open_images"
     assert metadata.thing_classes == ["Cat", "Ball, foot", "Ball", "Toy"]
-    assert get_image_count("own").tolist() == [0, 1, 1, 0]
+    assert image_count("own").tolist() == [0, 1, 1, 0]
     records = DatasetCatalog.get("own")
     assert [record["image_id"] for record in records] == [1, 2, 3]
     assert [a["iscrowd"] for a in records[0]["annotations"]] == [0, 1]
@@ -240,7 +241,7 @@ def test_builtin_names_read_nothing_before_they_are_used(files, monkeypatch):
         (files / "images").rename(files / "datasets/openimages/train")
         records = get_detection_dataset_dicts(names[0])  # as a loader for training does
         assert [record["image_id"] for record in records] == [1, 2]
-        assert get_image_count(names[0]).tolist() == [0, 1, 1, 0]
+        assert image_count(names[0]).tolist() == [0, 1, 1, 0]
         assert MetadataCatalog.get(names[0]).thing_classes == ["Cat", "Ball, foot", "Ball", "Toy"]
     finally:
         for name in names:

@@ -1,21 +1,18 @@
 import json
 import logging
-import sys
 import types
 
 import numpy as np
 import pytest
 import torch
-from detectron2.data import MetadataCatalog
 from detectron2.engine import TrainerBase, hooks
 from detectron2.utils import comm
 from detectron2.utils.events import EventStorage, JSONWriter
 from torch import nn
 
 from eql_d2 import EFL, EQLv2, InputError
-from eql_d2.engine.category_table import category_table
-from eql_d2.engine.gradient_record import GradientRecord, read_record
 from eql_d2.engine.hooks import GradientRatioHook, ReportHook
+from eql_d2.gradient_record import GradientRecord, read_record
 from eql_d2.losses import GradientStatistics, SoftmaxCE
 
 
@@ -198,8 +195,7 @@ def pages(monkeypatch):
         found.append((folder / "metrics.json").read_text())
         return folder / "report.html"
 
-    page = types.SimpleNamespace(write_report=write_report)
-    monkeypatch.setitem(sys.modules, "eql_d2.report.page", page)
+    monkeypatch.setattr("eql_d2.engine.hooks.write_report", write_report)
     return found
 
 
@@ -221,30 +217,3 @@ def test_no_report_of_a_training_that_failed(tmp_path, pages, fail_at):
 def test_a_report_that_fails_is_one_warning(tmp_path, pages, warnings):
     Trainer([ReportHook(tmp_path)]).train(0, 3)  # the stand-in finds no metrics.json
     assert len(warnings) == 1 and warnings[0].startswith("No report of this training: FileNotFound")
-
-
-def test_category_table_adds_up_what_the_metadata_count(no_datasets_left):
-    def counted(name, rows):
-        MetadataCatalog.pop(name, None)
-        MetadataCatalog.get(name).set(thing_classes=["a", "b"], class_image_count=rows)
-
-    counted(
-        "one",
-        [
-            {"id": 7, "image_count": 30, "instance_count": 90},
-            {"id": 3, "image_count": 4, "instance_count": 5},
-        ],
-    )
-    counted("two", [{"id": 3, "image_count": 5, "instance_count": 6}, {"id": 7, "image_count": 80}])
-    try:
-        assert category_table(["one"]) == [
-            {"name": "a", "group": "r", "image_count": 4, "instance_count": 5},
-            {"name": "b", "group": "c", "image_count": 30, "instance_count": 90},
-        ]
-        assert category_table(["one", "two"], (8, 9)) == [
-            {"name": "a", "group": "c", "image_count": 9, "instance_count": 11},
-            {"name": "b", "group": "f", "image_count": 110, "instance_count": None},
-        ]
-    finally:
-        for name in ("one", "two"):
-            MetadataCatalog.remove(name)

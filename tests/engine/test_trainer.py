@@ -13,8 +13,8 @@ from detectron2.utils.env import seed_all_rng
 from eql_d2 import InputError
 from eql_d2.checkpoint import EQLCheckpointer
 from eql_d2.engine import Trainer
-from eql_d2.engine.gradient_record import read_record
 from eql_d2.engine.hooks import find_statistics
+from eql_d2.gradient_record import read_record
 from tests.conftest import as_retinanet
 
 

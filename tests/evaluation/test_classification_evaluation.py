@@ -12,6 +12,8 @@ from eql_d2 import InputError
 from eql_d2.evaluation import ClassificationEvaluator, build_evaluator
 from eql_d2.evaluation.classification_evaluation import rank_of_label
 
+from .training_categories import trained_on
+
 NUM_CLASSES = 7
 # Class 6 has no test images.
 LABELS = [0, 0, 0, 0, 1, 1, 2, 3, 3, 4, 5]
@@ -50,8 +52,7 @@ def test_accuracies_by_hand(tmp_path):
     results = evaluate(
         *predictions(),
         output_dir=str(tmp_path / "new"),
-        image_count=[900, 300, 100, 20, 19, 3, 1],
-        category_groups=GROUPS,
+        training_categories=trained_on(GROUPS, [900, 300, 100, 20, 19, 3, 1]),
     )
     assert list(results) == ["classification"]
     assert results["classification"] == pytest.approx(
@@ -78,7 +79,7 @@ def test_accuracies_by_hand(tmp_path):
 
 def test_group_without_test_images_is_nan_and_no_error():
     groups = ["f"] * 6 + ["r"]
-    results = evaluate(*predictions(), category_groups=groups)["classification"]
+    results = evaluate(*predictions(), training_categories=trained_on(groups))["classification"]
     assert math.isnan(results["few"]) and math.isnan(results["medium"])
     assert results["many"] == results["mean_class"]
 
@@ -133,10 +134,8 @@ def test_bad_input_gets_one_line():
         evaluate([{"file_name": "a.png"}], outputs[:1])
     with pytest.raises(InputError, match=r"shape \(3,\) for a data set of 7 classes"):
         evaluate(inputs[:1], [{"scores": torch.zeros(3)}])
-    with pytest.raises(InputError, match="category_groups has 2 entries for 7 classes"):
-        ClassificationEvaluator("seven", category_groups=["r", "f"])
-    with pytest.raises(InputError, match="category_groups has 'many'"):
-        ClassificationEvaluator("seven", category_groups=["many"] * 7)
+    with pytest.raises(InputError, match="training data have 2 categories for 7 classes"):
+        ClassificationEvaluator("seven", training_categories=trained_on("rf"))
 
 
 def run_rank(rank, directory):
@@ -147,7 +146,12 @@ def run_rank(rank, directory):
     outputs[0]["scores"][5] = math.nan
     share = slice(0, 3) if rank == 0 else slice(3, 11)
     output_dir = str(directory / f"out{rank}")
-    results = evaluate(inputs[share], outputs[share], output_dir=output_dir, category_groups=GROUPS)
+    results = evaluate(
+        inputs[share],
+        outputs[share],
+        output_dir=output_dir,
+        training_categories=trained_on(GROUPS),
+    )
     (directory / f"{rank}.json").write_text(json.dumps(results))
     dist.destroy_process_group()
 
@@ -156,7 +160,12 @@ def test_two_ranks_give_what_one_gives(tmp_path):
     mp.spawn(run_rank, (tmp_path,), nprocs=2)
     inputs, outputs = predictions()
     outputs[0]["scores"][5] = math.nan
-    expected = evaluate(inputs, outputs, output_dir=str(tmp_path / "one"), category_groups=GROUPS)
+    expected = evaluate(
+        inputs,
+        outputs,
+        output_dir=str(tmp_path / "one"),
+        training_categories=trained_on(GROUPS),
+    )
     assert json.loads((tmp_path / "0.json").read_text()) == expected
     assert json.loads((tmp_path / "1.json").read_text()) == {}
     name = "per_category_classification.json"

@@ -18,6 +18,7 @@ from .federated_data import (
     registered,
     without_masks,
 )
+from .training_categories import trained_on
 
 # Category ids fall where the classes rise: groups must follow the class.
 IDS = {NUM_CATEGORIES - i: i for i in range(NUM_CATEGORIES)}
@@ -39,7 +40,7 @@ def test_coco_results_by_group(tmp_path, data):
     metadata = {"thing_classes": names, "thing_dataset_id_to_contiguous_id": IDS}
     with registered("coco", tmp_path / "truth.json", truth, **metadata) as name:
         plain = evaluate(Detectron2COCOEvaluator(name), truth, outputs)["bbox"]
-        evaluator = COCOEvaluator(name, output_dir=tmp_path, category_groups=GROUPS)
+        evaluator = COCOEvaluator(name, output_dir=tmp_path, training_categories=trained_on(GROUPS))
         results = evaluate(evaluator, truth, outputs)["bbox"]
         ungrouped = evaluate(COCOEvaluator(name), truth, outputs)["bbox"]
     by_group = {name: results.pop(name) for name in ("APr", "APc", "APf")}
@@ -62,7 +63,9 @@ def test_coco_without_detections(tmp_path, data):
     with registered(
         "coco", tmp_path / "truth.json", truth, thing_dataset_id_to_contiguous_id=IDS
     ) as name:
-        results = evaluate(COCOEvaluator(name, category_groups=GROUPS), truth, nothing)["bbox"]
+        results = evaluate(
+            COCOEvaluator(name, training_categories=trained_on(GROUPS)), truth, nothing
+        )["bbox"]
     assert {"AP", "APr", "APc", "APf"} <= results.keys()
     assert all(math.isnan(value) for value in results.values())
 
@@ -70,13 +73,17 @@ def test_coco_without_detections(tmp_path, data):
 def test_build_evaluator_goes_by_the_type_of_the_data_set(tmp_path, data):
     truth, _ = data
     with registered("own", tmp_path / "truth.json", truth) as name:
-        evaluator = build_evaluator(name, tmp_path, tasks=["bbox"], category_groups=["r"] * 40)
+        evaluator = build_evaluator(
+            name, tmp_path, tasks=["bbox"], training_categories=trained_on("r" * 40)
+        )
         assert isinstance(evaluator, LVISEvaluator)
         MetadataCatalog.get(name).__dict__["evaluator_type"] = "coco"
-        evaluator = build_evaluator(name, tmp_path, tasks=["bbox"], category_groups=["r"] * 40)
+        evaluator = build_evaluator(
+            name, tmp_path, tasks=["bbox"], training_categories=trained_on("r" * 40)
+        )
         assert isinstance(evaluator, COCOEvaluator)
-        with pytest.raises(InputError, match="1 entries for 40 classes"):
-            build_evaluator(name, tmp_path, category_groups=["r"])
+        with pytest.raises(InputError, match="1 categories for 40 classes"):
+            build_evaluator(name, tmp_path, training_categories=trained_on("r"))
     with pytest.raises(InputError, match="'own' is None.*'coco' and 'lvis'"):
         build_evaluator("own", tmp_path)
     MetadataCatalog.remove("own")

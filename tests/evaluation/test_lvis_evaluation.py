@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from eql_d2.evaluation import LVISEvaluator
-from eql_d2.evaluation.lvis_engines import choose_engine
+from eql_d2.evaluation.lvis.engines import choose_engine
 from eql_d2.exceptions import InputError
 
 from .federated_data import (
@@ -23,6 +23,7 @@ from .federated_data import (
     registered,
     without_masks,
 )
+from .training_categories import trained_on
 
 # Detectron2 converts each mask in a way that numpy 2 warns about.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -125,7 +126,7 @@ def test_category_groups_replace_the_frequency_of_the_file(tmp_path, truth, outp
     with registered(
         "federated", tmp_path / "truth.json", truth, thing_dataset_id_to_contiguous_id=ids
     ) as name:
-        evaluator = LVISEvaluator(name, output_dir=tmp_path, category_groups=groups)
+        evaluator = LVISEvaluator(name, output_dir=tmp_path, training_categories=trained_on(groups))
         results = evaluate(evaluator, truth, without_masks(outputs))["bbox"]
     table = json.loads((tmp_path / "per_category_bbox.json").read_text())
     for group in "rf":
@@ -176,6 +177,7 @@ def test_results_file_is_what_lvis_api_reads(tmp_path, truth, outputs):
         assert all(set(row) == {"image_id", "category_id", "score", key} for row in rows)
         assert_same(results[task], lvis_api_results(tmp_path / "truth.json", rows, task))
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "evaluation.json",
         "lvis_bbox_results.json",
         "lvis_segm_results.json",
         "per_category_bbox.json",
@@ -229,7 +231,7 @@ def test_fixed_ap_is_lvis_api_on_the_best_of_each_category(
     tmp_path, truth, outputs, engine, monkeypatch
 ):
     limit = 25
-    monkeypatch.setattr("eql_d2.evaluation.lvis_evaluation._FIXED_AP_LIMIT", limit)
+    monkeypatch.setattr("eql_d2.evaluation.lvis.evaluator._FIXED_AP_LIMIT", limit)
     with registered("federated", tmp_path / "truth.json", truth) as name:
         results = evaluate(LVISEvaluator(name, fixed_ap=True, engine=engine), truth, outputs)
     for task in ("bbox", "segm"):

@@ -9,6 +9,7 @@ from eql_d2.evaluation import LVISEvaluator
 from eql_d2.exceptions import InputError
 
 from .federated_data import NUM_CATEGORIES, evaluate, registered, without_masks
+from .training_categories import trained_on
 
 # Detectron2 converts each mask in a way that numpy 2 warns about.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -88,8 +89,7 @@ def test_missing_ground_truth(tmp_path):
         ({"engine": "cocoapi"}, "cocoapi"),
         ({"tasks": ["keypoints"]}, "keypoints"),
         ({"max_dets_per_image": 0}, "max_dets_per_image is 0"),
-        ({"category_groups": ["r"]}, "1 entries for 40 classes"),
-        ({"category_groups": ["x"] * NUM_CATEGORIES}, "'x'"),
+        ({"training_categories": trained_on("r")}, "1 categories for 40 classes"),
     ],
 )
 def test_wrong_arguments(tmp_path, truth, arguments, message):

@@ -10,8 +10,9 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from eql_d2 import InputError
-from eql_d2.evaluation import OpenImagesEvaluator, build_evaluator, open_images_matching
-from eql_d2.evaluation.open_images_groups import frequency_quantiles
+from eql_d2.data import group_by_instances
+from eql_d2.evaluation import OpenImagesEvaluator, build_evaluator
+from eql_d2.evaluation.open_images import matching
 
 from .open_images_data import (
     convert,
@@ -22,6 +23,7 @@ from .open_images_data import (
     slow_average_precision,
     to_instances,
 )
+from .training_categories import trained_on
 
 A, B, FAR = (0, 0, 20, 20), (40, 0, 60, 20), (70, 70, 90, 90)
 CROWD = (0, 40, 50, 90)
@@ -143,7 +145,7 @@ def test_verified_labels_follow_the_hierarchy(tmp_path):
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("max_pairs", [1, 2_000_000])
 def test_equals_the_slow_evaluation(tmp_path, seed, max_pairs, monkeypatch):
-    monkeypatch.setattr(open_images_matching, "_MAX_PAIRS", max_pairs)
+    monkeypatch.setattr(matching, "_MAX_PAIRS", max_pairs)
     boxes, labels, parents, detections = random_data(seed)
     path = convert(tmp_path, boxes, num_classes=10, labels=labels, parents=parents)
     expected = slow_average_precision(boxes, labels, parents, detections, 10)
@@ -163,10 +165,11 @@ def test_five_groups_by_training_instances(tmp_path):
     path = convert(tmp_path, boxes, num_classes=10)
     counts = [70, 3, 90, 2, 1, 4, 80, 5, 60, 50]
     with registered("open", path) as name:
-        evaluator = OpenImagesEvaluator(name, output_dir=tmp_path, instance_count=counts)
+        training = trained_on(group_by_instances(counts).groups)
+        evaluator = OpenImagesEvaluator(name, output_dir=tmp_path, training_categories=training)
         results = run(evaluator, path, detections)["bbox"]
-        with pytest.raises(InputError, match="2 entries for 10 classes"):
-            OpenImagesEvaluator(name, instance_count=[1, 2])
+        with pytest.raises(InputError, match="2 categories for 10 classes"):
+            OpenImagesEvaluator(name, training_categories=trained_on("12"))
         own = run(OpenImagesEvaluator(name), path, detections)["bbox"]
     # by counts: 4 3 | 1 5 | 7 9 | 8 0 | 6 2, and class 9 has no box
     assert list(results) == ["AP50", "AP50_1", "AP50_2", "AP50_3", "AP50_4", "AP50_5"]
@@ -180,10 +183,10 @@ def test_five_groups_by_training_instances(tmp_path):
 
 def test_groups_of_500_classes_have_100_each():
     counts = np.random.default_rng(0).permutation(500)
-    groups = frequency_quantiles(counts)
-    assert [counts[groups == group].tolist() != [] for group in range(1, 6)] == [True] * 5
+    groups = np.array(group_by_instances(counts).groups)
     for group in range(1, 6):
-        assert sorted(counts[groups == group]) == list(range(100 * group - 100, 100 * group))
+        found = sorted(counts[groups == str(group)])
+        assert found == list(range(100 * group - 100, 100 * group))
 
 
 def test_group_without_boxes_is_nan_and_file_without_counts_has_no_groups(tmp_path):
@@ -214,7 +217,11 @@ def test_two_evaluations_in_a_row_are_independent(tmp_path, output_dir):
     assert nothing["bbox"]["AP50"] == 0
     if directory:
         names = sorted(path.name for path in directory.iterdir())
-        assert names == ["open_images_bbox_results.json", "per_category_bbox.json"]
+        assert names == [
+            "evaluation.json",
+            "open_images_bbox_results.json",
+            "per_category_bbox.json",
+        ]
         rows = json.loads((directory / names[0]).read_text())
         assert len(rows) == len(detections)  # not expanded
 
@@ -262,8 +269,10 @@ def test_build_evaluator_groups_by_the_training_data(tmp_path):
         assert [results[f"AP50_{group}"] for group in (1, 2, 3)] == [100, 0, 0]
         table = json.loads((tmp_path / "per_category_bbox.json").read_text())
         assert [row["image_count"] for row in table] == [1, 0, 2]
-        train.write_text("{}")  # not counted: the groups are those of the evaluated file
-        evaluator = build_evaluator(name, tmp_path, training_datasets=["own_train"])
+        # Data that cannot be counted: the groups are those of the evaluated file
+        (tmp_path / "broken.json").write_text("{}")
+        with registered("broken", tmp_path / "broken.json"):
+            evaluator = build_evaluator(name, tmp_path, training_datasets=["broken"])
         assert run(evaluator, val, [("i", 1, *B, 0.9)])["bbox"]["AP50_2"] == 100
 
 
@@ -297,4 +306,4 @@ def test_two_ranks_give_what_one_gives(tmp_path):
     for attempt in range(2):
         found = [json.loads((tmp_path / f"results_{attempt}_{r}.json").read_text()) for r in (0, 1)]
         np.testing.assert_equal(found, [expected, {}])
-    assert len(list((tmp_path / "out").iterdir())) == 2
+    assert len(list((tmp_path / "out").iterdir())) == 3

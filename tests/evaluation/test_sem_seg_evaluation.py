@@ -10,9 +10,11 @@ from detectron2.data import DatasetCatalog
 from PIL import Image
 
 from eql_d2 import InputError
-from eql_d2.data import count_labels, group_labels, register_mask_folder
+from eql_d2.data import category_table, register_mask_folder
 from eql_d2.evaluation import SemSegEvaluator, build_evaluator
 from tests.data.label_map_folders import CLASSES, make_mask_folder
+
+from .training_categories import trained_on
 
 C = len(CLASSES)
 pytestmark = pytest.mark.usefixtures("no_datasets_left")
@@ -49,7 +51,7 @@ def test_miou_by_group_equals_a_brute_force(tmp_path):
     process(evaluator, records, outputs)
     results = evaluator.evaluate()["sem_seg"]
     iou = brute_force_iou(records, outputs)
-    groups = np.array(group_labels(count_labels("scenes")).groups)
+    groups = np.array(category_table("scenes").groups.groups)
     assert results["mIoU"] == pytest.approx(iou.mean())
     for group, name in (("f", "head"), ("c", "common"), ("r", "tail")):
         assert results[f"mIoU_{name}"] == pytest.approx(iou[groups == group].mean())
@@ -79,9 +81,8 @@ def test_unknown_label_in_the_truth_is_named(tmp_path):
 
 def test_groups_of_other_classes_are_refused(tmp_path):
     register_mask_folder("scenes", *make_mask_folder(tmp_path / "scenes"))
-    groups = group_labels(count_labels("scenes"))
-    with pytest.raises(InputError, match="label_groups has 4 entries for 5 classes"):
-        SemSegEvaluator("scenes", label_groups=groups._replace(groups=groups.groups[1:]))
+    with pytest.raises(InputError, match="training data have 4 categories for 5 classes"):
+        SemSegEvaluator("scenes", training_categories=trained_on("rrcf"))
 
 
 def evaluate_half(rank, folders, port_file, result_file):

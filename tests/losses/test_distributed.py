@@ -6,7 +6,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from eql_d2 import EFL, EQLv2, SoftmaxEQL
-from eql_d2.modeling.retinanet import mean_over_ranks
+from eql_d2.distributed import mean_over_ranks
 
 NUM_CLASSES = 8
 

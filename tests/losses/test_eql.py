@@ -99,19 +99,28 @@ def test_empty_background_and_ignored_batches_are_finite(cls, targets):
     assert gradient(loss, logits, targets).isfinite().all()
 
 
-@pytest.mark.parametrize("cls", [EQL, SEQL])
-def test_t8_frequencies_are_given_not_built_in(cls):
+@pytest.mark.parametrize("prepared", [True, False])
+@pytest.mark.parametrize("cls, kwargs", [(EQL, {}), (SEQL, {"gamma": 1.0})])
+def test_t8_frequencies_are_given_not_built_in(cls, kwargs, prepared):
+    """They are got once, by ``prepare_training`` or else by the first step."""
     calls = []
 
     def count():
         calls.append(1)
         return FREQUENCY
 
-    loss = cls(NUM_CLASSES, count, lambda_=0.01)
-    loss.scores(batch()[0])
+    loss = cls(NUM_CLASSES, count, lambda_=0.01, **kwargs)
+    loss.eval().scores(batch()[0])
+    loss.train().scores(batch()[0])
     assert not calls and not loss.state_dict()  # test needs no training annotations
-    loss(*batch())
-    loss(*batch())
+    if prepared:
+        loss.prepare_training()
+        assert len(calls) == 1
+    given = cls(NUM_CLASSES, FREQUENCY, lambda_=0.01, **kwargs)
+    for _ in range(2):
+        assert loss(*batch()) == given(*batch())
+    for other in (loss, given):
+        other.prepare_training()
     assert len(calls) == 1
 
 

@@ -76,6 +76,13 @@ def test_t2_test_scores_are_the_activation_that_was_trained():
     torch.testing.assert_close(scores, p[:, :-1] * (1 - p[:, -1:]))
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_sure_background_leaves_a_small_score_in_half_precision(dtype):
+    """In half precision p_C is 1 from a logit of 9 on, and all scores would be 0."""
+    scores = EQLv2(1).scores(torch.tensor([[30.0, 10.0]], dtype=dtype))
+    torch.testing.assert_close(scores, torch.tensor([[4.54e-5]]), rtol=1e-3, atol=0)
+
+
 def test_t7_wrong_number_of_columns_is_refused():
     with pytest.raises(InputError, match=r"\(4, 8\).*with K = 6 or 7"):
         EQLv2(NUM_CLASSES)(torch.zeros(4, NUM_CLASSES + 2), torch.zeros(4, dtype=torch.long))
@@ -89,7 +96,7 @@ def test_t9_every_argument_has_an_effect_on_the_loss(changed):
     other = EQLv2(NUM_CLASSES, **changed)
     other.load_state_dict(loss.state_dict())
     assert loss(*batch(seed=9)) != other(*batch(seed=9))
-    tested = {"num_classes", "gamma", "mu", "alpha", "objectness", "prior_prob"}
+    tested = {"num_classes", "gamma", "mu", "alpha", "objectness", "prior_prob", "decay"}
     assert set(inspect.signature(EQLv2.__init__).parameters) - {"self"} == tested
 
 

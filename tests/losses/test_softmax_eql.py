@@ -3,7 +3,6 @@ import torch
 import torch.nn.functional as F
 
 from eql_d2 import EQL, SEQL, EQLv2, InputError, SigmoidCE, SoftmaxCE, SoftmaxEQL
-from eql_d2.losses.softmax_cross_entropy import softmax_cross_entropy
 from eql_d2.losses.softmax_eql import gradient_margins, neutral_margin
 from tests.losses.test_parity import relative_difference
 from tests.reference.softmax_eql import ReferenceSoftmaxEQL
@@ -85,22 +84,6 @@ def test_t6_pos_and_neg_adds_the_gradients_not_the_ratio():
     )
 
 
-def test_closed_form_equals_autograd_in_float64():
-    generator = torch.Generator().manual_seed(1)
-    logits, targets = batch(rows=80, dtype=torch.float64)
-    margin = torch.randn(C, generator=generator, dtype=torch.float64)
-    loss, pos_grad, neg_grad = softmax_cross_entropy(logits, targets, margin, 80)
-    (gradient,) = torch.autograd.grad(loss, logits)
-    expected, expected_gradient = value_and_gradient(
-        lambda z, y: F.cross_entropy(z + margin, y), logits, targets
-    )
-    y = F.one_hot(targets, C)
-    assert abs(loss - expected) <= 1e-10
-    assert (gradient - expected_gradient).abs().max() <= 1e-10
-    assert (pos_grad - (expected_gradient.abs() * y).sum(0)).abs().max() <= 1e-10
-    assert (neg_grad - (expected_gradient.abs() * (1 - y)).sum(0)).abs().max() <= 1e-10
-
-
 @pytest.mark.parametrize("background", [False, True])
 @pytest.mark.parametrize("kwargs", [{}, {"tau": 0.5, "indicator": "pos_and_neg"}])
 def test_200_steps_equal_the_reference(background, kwargs):
@@ -172,20 +155,6 @@ def test_batch_without_a_label_has_zero_loss_and_gradient(loss_class, rows):
     logits, targets = torch.randn(rows, C, requires_grad=True), torch.full((rows,), -1)
     value, gradient = value_and_gradient(build(loss_class), logits, targets)
     assert value == 0 and gradient.abs().sum() == 0
-
-
-def test_blocks_do_not_show(monkeypatch):
-    logits, targets = batch(columns=40, dtype=torch.float64)
-    maps = logits.detach().reshape(2, 40, 5, 5).requires_grad_()
-    for problem in ((logits, targets), (maps, targets.reshape(2, 5, 5))):
-        whole = softmax_cross_entropy(*problem, torch.zeros(40))
-        with monkeypatch.context() as patch:
-            patch.setitem(softmax_cross_entropy.__globals__, "_BLOCK_ELEMENTS", {"cpu": 7 * 40})
-            blocks = softmax_cross_entropy(*problem, torch.zeros(40))
-        torch.testing.assert_close(tuple(whole), tuple(blocks))
-        torch.testing.assert_close(
-            *(torch.autograd.grad(r.loss, problem[0])[0] for r in (whole, blocks))
-        )
 
 
 @pytest.mark.parametrize("loss_class", [SoftmaxEQL, SoftmaxCE])

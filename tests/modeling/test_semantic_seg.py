@@ -19,8 +19,9 @@ from eql_d2 import (
     SoftmaxEQL,
 )
 from eql_d2.checkpoint import EQLCheckpointer
-from eql_d2.data import build_mapper, register_mask_folder
+from eql_d2.data import register_mask_folder
 from eql_d2.engine import Trainer
+from eql_d2.tasks import build_mapper
 from tests.data.label_map_folders import CLASSES, as_semantic_fpn, make_mask_folder
 
 C = len(CLASSES)

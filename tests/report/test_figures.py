@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from eql_d2 import InputError
-from eql_d2.engine.gradient_record import GradientRecordData, LossRecord
+from eql_d2.gradient_record import GradientRecordData, LossRecord
 from eql_d2.report.drawing import category_order, smooth
 from eql_d2.report.figures import (
     compare_runs,
@@ -35,7 +35,7 @@ def make_run(name, num_classes=6, ratio=None, num_rows=3, scores=None, score="AP
     scores = 10.0 * third if scores is None else scores
     table = [{"id": i, **c, score: s} for i, (c, s) in enumerate(zip(categories, scores))]
     iterations = 100 * np.arange(1, num_rows + 1)
-    record = GradientRecordData(iterations, losses, categories, {})
+    record = GradientRecordData(iterations, losses, categories, {}, True)
     return types.SimpleNamespace(name=name, record=record, tables={"bbox": table})
 
 

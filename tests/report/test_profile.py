@@ -33,7 +33,7 @@ def test_gini_of_known_distributions():
 
 def test_counts_groups_and_factors(json_file):
     profile = profile_data(json_file, (1, 3), 0.5)
-    assert list(profile.frequency.image_count) == [8, 4, 2, 2, 1, 0]
+    assert list(profile.table.counts.image_count) == [8, 4, 2, 2, 1, 0]
     assert [category["group"] for category in profile.categories] == list("ffccrr")
     expected = [1, 1, np.sqrt(2), np.sqrt(2), 2, np.nan]
     np.testing.assert_allclose(profile.repeat_factors, expected)

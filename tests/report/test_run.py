@@ -20,6 +20,7 @@ def test_all_parts_of_a_run(folder):
     assert run.problems == [] and run.name == "run" and run.iterations == 400
     assert run.record.losses[LOSS].ratio.shape == (4, 30)
     assert run.metrics == {f"bbox/AP{group}": 20 for group in ("", "r", "c", "f")}
+    assert [e["evaluator"] for e in run.evaluations] == ["LVISEvaluator (an engine 1.2)"]
     assert len(run.tables["bbox"]) == 30 and run.config["MODEL"]["EQL"]["LOSS"] == "SoftmaxCE"
 
 
@@ -87,6 +88,10 @@ DAMAGES = {
     "another number of classes": (
         lambda f: table_path(f).write_text(json.dumps(json.loads(table_path(f).read_text())[1:])),
         "the gradient record is of 30 categories, the evaluation of",
+    ),
+    "evaluation cut": (
+        lambda f: cut(f / "inference/my_val/evaluation.json", -9),
+        "evaluation.json is not valid JSON",
     ),
     "no config": (lambda f: (f / "config.yaml").unlink(), "settings of the training are not known"),
     "config cut": (lambda f: (f / "config.yaml").write_text("a: [1"), "is not valid YAML in line"),

@@ -17,17 +17,33 @@ def test_all_gradients_are_scaled_by_one_factor():
     assert (a.item(), b.item()) == pytest.approx((-0.9, -1.2), rel=1e-4)
 
 
-def test_only_a_norm_makes_it_clip(tiny_cfg):
+def test_full_model_clips_and_keeps_all_else(tiny_cfg):
     model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
     tiny_cfg.SOLVER.WEIGHT_DECAY_NORM = 0.5
     plain = build_optimizer(tiny_cfg, model)
-    tiny_cfg.SOLVER.CLIP_GRADIENTS.FULL_MODEL_NORM = 35.0
+    tiny_cfg.SOLVER.CLIP_GRADIENTS.update(ENABLED=True, CLIP_TYPE="full_model", CLIP_VALUE=35.0)
     clipped = build_optimizer(tiny_cfg, model)
-    assert type(plain) is torch.optim.SGD and clipped.max_norm == 35
+    assert type(plain) is torch.optim.SGD
+    assert type(clipped) is ClippedSGD and clipped.max_norm == 35
     for ours, theirs in zip(clipped.param_groups, plain.param_groups):
         assert ours["params"] == theirs["params"]
         for key in ("lr", "weight_decay", "momentum", "nesterov"):
             assert ours[key] == theirs[key]
+
+
+def test_f_there_is_one_key_for_clipping_and_the_old_one_is_no_longer_taken(tiny_cfg):
+    """Release 0.1 had two, of which one vanished without a word."""
+    model = nn.Linear(2, 2)
+    tiny_cfg.SOLVER.CLIP_GRADIENTS.update(ENABLED=True, CLIP_TYPE="value", CLIP_VALUE=0.5)
+    optimizer = build_optimizer(tiny_cfg, model)  # Detectron2's own, each parameter by itself
+    model.weight.grad, model.bias.grad = torch.ones(2, 2), torch.ones(2)
+    optimizer.step()
+    assert model.weight.grad.max() == 0.5
+    with pytest.raises(KeyError, match="CLIP_TYPE to full_model"):
+        tiny_cfg.merge_from_list(["SOLVER.CLIP_GRADIENTS.FULL_MODEL_NORM", "35.0"])
+    tiny_cfg.SOLVER.CLIP_GRADIENTS.CLIP_TYPE = "model"
+    with pytest.raises(InputError, match="CLIP_TYPE is 'model': choose value, norm or full_model"):
+        build_optimizer(tiny_cfg, model)
 
 
 def test_a_norm_must_be_positive():

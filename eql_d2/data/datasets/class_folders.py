@@ -8,10 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
+from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, has_file_allowed_extension
 
 from ...exceptions import InputError
+from .class_files import read_class_file
 
-_EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+# Optional, beside the class folders: one class name a line
+CLASS_FILE = "classes.txt"
 
 
 class LongTail(NamedTuple):
@@ -29,8 +32,10 @@ class LongTail(NamedTuple):
 def register_class_folder(name: str, folder: str, *, long_tail: LongTail | None = None) -> None:
     """Register ``folder/<class name>/<images>``, after checking it.
 
-    Classes are the folders, ordered by name; images are the files in them that end in .jpg, .png
-    or another common image format. Hidden files, and folders further down, do not count.
+    Classes are the folders, ordered by name, or the lines of ``folder/classes.txt`` if there is
+    one, of which some may have no folder. Images are the files in the folders that end in .jpg,
+    .png or another common image format. Hidden files, and folders further down, do not count. Test
+    data may lack images, or the folder, of some classes: see :func:`adopt_training_classes`.
 
     Args:
         name: name for ``DATASETS.TRAIN`` and ``DATASETS.TEST``.
@@ -39,13 +44,15 @@ def register_class_folder(name: str, folder: str, *, long_tail: LongTail | None 
             the same images.
 
     Raises:
-        InputError: the name is taken; the folder is missing or has no class folder; a class folder
-            has no image; the factor is below 1 or the seed negative.
+        InputError: the name is taken; the folder is missing or has no class folder or no image; a
+            folder is not in ``classes.txt``; the factor is below 1 or the seed negative.
     """
     if name in DatasetCatalog.list():
         raise InputError(f"data set {name!r} is registered already: choose another name")
     _check_long_tail(name, long_tail)
     classes, files = _find_images(name, folder, long_tail)
+    has_class_file = os.path.exists(os.path.join(folder, CLASS_FILE))
+    empty = [class_name for class_name, paths in zip(classes, files) if not paths]
     DatasetCatalog.register(name, functools.partial(load_class_folder, name, folder, long_tail))
     MetadataCatalog.get(name).set(
         image_root=folder,
@@ -54,6 +61,9 @@ def register_class_folder(name: str, folder: str, *, long_tail: LongTail | None 
         class_image_count=[
             {"id": i, "image_count": len(paths)} for i, paths in enumerate(files, start=1)
         ],
+        num_annotated_images=sum(map(len, files)),
+        # As training data these are a mistake, unless they are named on purpose.
+        empty_classes=[] if has_class_file else empty,
     )
 
 
@@ -63,9 +73,20 @@ def load_class_folder(name: str, folder: str, long_tail: LongTail | None = None)
     Raises:
         InputError: as for :func:`register_class_folder`.
     """
-    _, files = _find_images(name, folder, long_tail)
+    return read_class_folder(name, folder, long_tail)[1]
+
+
+def read_class_folder(
+    name: str, folder: str, long_tail: LongTail | None = None
+) -> tuple[list[str], list[dict]]:
+    """Names of the classes, and the records; registers nothing.
+
+    Raises:
+        InputError: as for :func:`register_class_folder`.
+    """
+    classes, files = _find_images(name, folder, long_tail)
     labelled = [(path, label) for label, paths in enumerate(files) for path in paths]
-    return [
+    return classes, [
         {"file_name": path, "image_id": i, "annotations": [{"category_id": label}]}
         for i, (path, label) in enumerate(labelled)
     ]
@@ -115,34 +136,34 @@ def _find_images(
     name: str, folder: str, long_tail: LongTail | None
 ) -> tuple[list[str], list[list[str]]]:
     """Names of the classes and, for each, the paths of its images."""
+    where = f"data set {name!r}: folder {folder!r}"
     if not os.path.isdir(folder):
-        raise InputError(f"data set {name!r}: folder {folder!r} does not exist: check the path")
-    classes = sorted(
-        entry.name
-        for entry in os.scandir(folder)
-        if entry.is_dir() and not entry.name.startswith(".")
-    )
-    if not classes:
+        raise InputError(f"{where} does not exist: check the path")
+    try:
+        folders = [found for found in find_classes(folder)[0] if not found.startswith(".")]
+    except FileNotFoundError:
+        folders = []
+    classes = folders
+    if os.path.exists(os.path.join(folder, CLASS_FILE)):
+        classes = read_class_file(name, os.path.join(folder, CLASS_FILE))
+        for unknown in sorted(set(folders) - set(classes)):
+            raise InputError(f"{where}: class folder {unknown!r} is not in its {CLASS_FILE}")
+    files = [_images_of(os.path.join(folder, class_name)) for class_name in classes]
+    if not any(files):
         raise InputError(
-            f"data set {name!r}: folder {folder!r} has no class folder: put the images of each "
-            "class into a folder with its name"
+            f"{where} has no class folder with an image ({', '.join(IMG_EXTENSIONS)}): put the "
+            "images of each class into a folder with its name"
         )
-    files = [_images_of(name, os.path.join(folder, class_name)) for class_name in classes]
     return classes, files if long_tail is None else _cut_long_tail(files, long_tail)
 
 
-def _images_of(name: str, folder: str) -> list[str]:
-    files = sorted(
-        file
-        for file in os.listdir(folder)
-        if file.lower().endswith(_EXTENSIONS) and not file.startswith(".")
-    )
-    if not files:
-        raise InputError(
-            f"data set {name!r}: class folder {folder!r} has no image ({', '.join(_EXTENSIONS)}): "
-            "add images or remove the folder"
-        )
-    return [os.path.join(folder, file) for file in files]
+def _images_of(folder: str) -> list[str]:
+    files = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    return [
+        os.path.join(folder, file)
+        for file in files
+        if has_file_allowed_extension(file, IMG_EXTENSIONS) and not file.startswith(".")
+    ]
 
 
 def _check_long_tail(name: str, long_tail: LongTail | None) -> None:

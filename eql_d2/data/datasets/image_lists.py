@@ -19,7 +19,7 @@ import os
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from ...exceptions import InputError
-from ..category_frequency import count_categories
+from ..category_counts import count_categories
 
 # name: (list file, folder of the images, number of classes)
 _BUILTIN = {
@@ -59,10 +59,14 @@ def register_image_list(name: str, list_file: str, image_root: str, *, num_class
             f"is {missing[0]!r}: check the image folder"
         )
     _register(name, list_file, image_root, num_classes)
-    image_count = count_categories(records, num_classes).image_count
-    MetadataCatalog.get(name).class_image_count = [
-        {"id": i, "image_count": int(count)} for i, count in enumerate(image_count, start=1)
-    ]
+    counts = count_categories(records, MetadataCatalog.get(name).thing_classes)
+    MetadataCatalog.get(name).set(
+        class_image_count=[
+            {"id": i, "image_count": int(count)}
+            for i, count in enumerate(counts.image_count, start=1)
+        ],
+        num_annotated_images=counts.num_images,
+    )
 
 
 def register_builtin_image_lists(root: str) -> None:

@@ -1,7 +1,6 @@
 """The user's own data: one COCO- or LVIS-format JSON file and a folder of images."""
 
 import functools
-import json
 import os
 from collections import defaultdict
 
@@ -10,7 +9,8 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import BoxMode
 
 from ...exceptions import InputError
-from ..category_frequency import count_categories
+from ...files import read_json
+from ..category_counts import count_categories
 
 # Annotation tools round: a box may end this many pixels outside of its image.
 _BOX_TOLERANCE = 1.0
@@ -22,9 +22,9 @@ def register_json_instances(
     """Register a data set in COCO or LVIS format, after checking all of it.
 
     Category ids may be any integers: classes are ordered by them. Images are found under
-    ``image_root`` by their ``file_name`` or by the end of their ``coco_url`` (LVIS v1). The
-    evaluator is LVIS's (federated) if every image has ``neg_category_ids`` and
-    ``not_exhaustive_category_ids``, otherwise COCO's.
+    ``image_root`` by the end of their ``coco_url`` where it leads to a file, as in Detectron2's
+    LVIS, otherwise by their ``file_name``. The evaluator is LVIS's (federated) if every image has
+    ``neg_category_ids`` and ``not_exhaustive_category_ids``, otherwise COCO's.
 
     Args:
         name: name for ``DATASETS.TRAIN`` and ``DATASETS.TEST``.
@@ -43,7 +43,7 @@ def register_json_instances(
     _check_files(name, records)
 
     categories = sorted(data["categories"], key=lambda category: category["id"])
-    counts = count_categories(records, len(categories))
+    counts = count_categories(records, [category["id"] for category in categories])
     federated = len(data["images"]) > 0 and all(
         "neg_category_ids" in image and "not_exhaustive_category_ids" in image
         for image in data["images"]
@@ -61,6 +61,7 @@ def register_json_instances(
                 categories, counts.image_count, counts.instance_count
             )
         ],
+        num_annotated_images=counts.num_images,
         **_class_metadata(categories),
     )
 
@@ -73,7 +74,9 @@ def load_json_instances(name: str, json_file: str, image_root: str) -> list[dict
     """
     data = _read_json(name, json_file)
     categories = sorted(data["categories"], key=lambda category: category["id"])
-    MetadataCatalog.get(name).set(**_class_metadata(categories))
+    metadata = MetadataCatalog.get(name)
+    if metadata.get("thing_classes") is None:  # known by name only until now
+        metadata.set(**_class_metadata(categories))
     return _to_records(name, data, image_root)
 
 
@@ -101,12 +104,9 @@ def _read_json(name: str, json_file: str) -> dict:
     if not os.path.isfile(json_file):
         raise InputError(f"{where} does not exist: check the path")
     try:
-        with open(json_file, encoding="utf-8") as f:
-            data = json.load(f)
-    except ValueError as error:
-        raise InputError(
-            f"{where} is not valid JSON ({error}): it may be cut off, copy it again"
-        ) from error
+        data = read_json(json_file)
+    except InputError as error:
+        raise InputError(f"data set {name!r}: {error}") from error
     for key in ("images", "annotations", "categories"):
         if not isinstance(data, dict) or not isinstance(data.get(key), list):
             raise InputError(f"{where} has no list {key!r}: it must be in COCO or LVIS format")
@@ -188,12 +188,15 @@ def _check_box(where: str, box, image: dict) -> None:
 
 
 def _find_file(image: dict, image_root: str) -> str:
-    """Path by ``file_name``, else by the end of ``coco_url``, with or without its folder."""
+    """Path by the end of ``coco_url``, with or without its folder, else by ``file_name``. LVIS v0.5
+    has both, and its file names are those of 2014."""
+    paths = []
+    if "coco_url" in image:
+        folder, file_name = image["coco_url"].split("/")[-2:]
+        paths += [os.path.join(image_root, folder, file_name), os.path.join(image_root, file_name)]
     if "file_name" in image:
-        return os.path.join(image_root, image["file_name"])
-    folder, file_name = image["coco_url"].split("/")[-2:]
-    path = os.path.join(image_root, folder, file_name)
-    return path if os.path.isfile(path) else os.path.join(image_root, file_name)
+        paths.append(os.path.join(image_root, image["file_name"]))
+    return next((path for path in paths if os.path.isfile(path)), paths[-1])
 
 
 def _check_files(name: str, records: list[dict]) -> None:

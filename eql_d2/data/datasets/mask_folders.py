@@ -6,6 +6,7 @@ import os
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from ...exceptions import InputError
+from .class_files import read_class_file
 
 _IMAGES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 IGNORE_LABEL = 255
@@ -28,7 +29,7 @@ def register_mask_folder(name: str, image_folder: str, mask_folder: str, class_f
     """
     if name in DatasetCatalog.list():
         raise InputError(f"data set {name!r} is registered already: choose another name")
-    classes = _read_classes(name, class_file)
+    classes = read_class_file(name, class_file, most=IGNORE_LABEL)
     load_mask_folder(name, image_folder, mask_folder)
     DatasetCatalog.register(
         name, functools.partial(load_mask_folder, name, image_folder, mask_folder)
@@ -81,23 +82,3 @@ def _files_by_stem(name: str, folder: str, extensions: tuple[str, ...]) -> dict[
             f"data set {name!r}: folder {folder!r} has no file with {', '.join(extensions)}"
         )
     return found
-
-
-def _read_classes(name: str, class_file: str) -> list[str]:
-    where = f"data set {name!r}: class file {class_file!r}"
-    try:
-        with open(class_file, encoding="utf-8") as file:
-            classes = [line.strip() for line in file]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{where} cannot be read ({error}): check the path") from error
-    while classes and not classes[-1]:
-        classes.pop()
-    if not 1 <= len(classes) <= IGNORE_LABEL:
-        raise InputError(f"{where} has {len(classes)} classes: write 1 to {IGNORE_LABEL} lines")
-    for i, class_name in enumerate(classes):
-        if not class_name or class_name in classes[:i]:
-            raise InputError(
-                f"{where}: line {i + 1} is {class_name!r}, empty or there already: give each class "
-                "a name of its own"
-            )
-    return classes

@@ -1,0 +1,144 @@
+"""Groups of categories by how often they occur in the training data, and the rule as text."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..exceptions import InputError
+
+# Groups and their names, from frequent to rare: of LVIS, and the five parts of Open Images.
+GROUP_NAMES = {
+    "f": "frequent",
+    "c": "common",
+    "r": "rare",
+    "5": "group 5 of 5",
+    "4": "group 4 of 5",
+    "3": "group 3 of 5",
+    "2": "group 2 of 5",
+    "1": "group 1 of 5",
+}
+QUANTILES = ("1", "2", "3", "4", "5")
+_LABEL_VALUES = {
+    "pixels": "share of the labelled training pixels",
+    "images": "training images",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class CategoryGroups:
+    """A group for each category.
+
+    Attributes:
+        groups: of each category, a key of ``GROUP_NAMES``.
+        rule: how they were made, one line for people.
+        thresholds: largest values of all groups but the last; () for parts of equal size.
+    """
+
+    groups: list[str]
+    rule: str
+    thresholds: tuple[float, ...] = ()
+
+
+def frequency_groups(
+    image_count: Sequence[int], thresholds: tuple[int, int] = (10, 100)
+) -> list[str]:
+    """Group classes as LVIS does: ``"r"`` rare, ``"c"`` common, ``"f"`` frequent.
+
+    Args:
+        image_count: training images of each class, (C,).
+        thresholds: most images of a rare and of a common class; LVIS: 10 and 100.
+
+    Raises:
+        InputError: the thresholds do not rise.
+    """
+    rare, common = thresholds
+    if not 0 <= rare < common:
+        raise InputError(
+            f"frequency thresholds are {tuple(thresholds)}: give the most images of a rare and "
+            "of a common class, rising, for example (10, 100)"
+        )
+    return ["r" if count <= rare else "c" if count <= common else "f" for count in image_count]
+
+
+def group_by_images(image_count: Sequence[int], thresholds: tuple[int, int]) -> CategoryGroups:
+    """:func:`frequency_groups` with the rule."""
+    groups = frequency_groups(image_count, thresholds)
+    how = f"rare to {thresholds[0]}, common to {thresholds[1]} training images"
+    return CategoryGroups(
+        groups, f"rare / common / frequent: {how} ({_sizes(groups, 'rcf')})", tuple(thresholds)
+    )
+
+
+def group_labels(
+    pixel_share: np.ndarray,
+    image_count: np.ndarray,
+    group_by: str = "pixels",
+    thresholds: Sequence[float] = (),
+) -> CategoryGroups:
+    """Group the classes of label maps into head ("f"), common ("c") and tail ("r").
+
+    The paper's rule for ADE20K could not be verified, so there is no default of its own: this one
+    is ours, and its text belongs to each number.
+
+    Args:
+        pixel_share: share of each class in the labelled training pixels, (C,).
+        image_count: training images that show each class, (C,).
+        group_by: which of the two, "pixels" or "images".
+        thresholds: largest value of a tail and of a common class; none makes three groups of equal
+            size, ties in the order of the classes, what is left over to the head first.
+
+    Raises:
+        InputError: another rule, or not two rising thresholds.
+    """
+    if group_by not in _LABEL_VALUES:
+        raise InputError(
+            f"MODEL.EQL.SEM_SEG.GROUP_BY is {group_by!r}: choose one of {', '.join(_LABEL_VALUES)}"
+        )
+    if len(thresholds) not in (0, 2) or (
+        len(thresholds) and not 0 <= thresholds[0] < thresholds[1]
+    ):
+        raise InputError(
+            f"MODEL.EQL.SEM_SEG.GROUP_THRESHOLDS is {tuple(thresholds)}: give the largest value of "
+            "a tail and of a common class, rising, or () for three groups of equal size"
+        )
+    values = pixel_share if group_by == "pixels" else image_count
+    what = _LABEL_VALUES[group_by]
+    if len(thresholds):
+        index = np.searchsorted(np.asarray(thresholds, dtype=float), values, side="left")
+        groups = ["rcf"[i] for i in index]
+        how = f"tail to {thresholds[0]:g}, common to {thresholds[1]:g} of the {what}"
+    else:
+        groups = _equal_parts(-np.asarray(values), "fcr")
+        how = f"terciles by {what}"
+    return CategoryGroups(
+        groups, f"head / common / tail: {how} ({_sizes(groups, 'fcr')})", tuple(thresholds)
+    )
+
+
+def group_by_instances(instance_count: Sequence[int]) -> CategoryGroups:
+    """Five equal parts of the classes by rising counts, "1" (rarest) to "5", as EQL v2 reports
+    Open Images (arXiv 2012.08548).
+
+    Of equal counts the earlier class comes first; if C is no multiple of 5, the first groups have
+    one class more.
+
+    Args:
+        instance_count: training instances of each class, (C,).
+    """
+    groups = _equal_parts(instance_count, QUANTILES)
+    sizes = _sizes(groups, QUANTILES)
+    return CategoryGroups(groups, f"groups 1 to 5: equal parts by training instances ({sizes})")
+
+
+def _equal_parts(values: Sequence[float], names: Sequence[str]) -> list[str]:
+    """Name of the part of each value, the smallest values in the first."""
+    groups = np.empty(len(values), dtype=object)
+    order = np.argsort(values, kind="stable")
+    for name, members in zip(names, np.array_split(order, len(names))):
+        groups[members] = name
+    return groups.tolist()
+
+
+def _sizes(groups: Sequence[str], names: Sequence[str]) -> str:
+    return f"{' / '.join(str(groups.count(name)) for name in names)} classes"

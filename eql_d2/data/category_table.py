@@ -1,0 +1,167 @@
+"""What is known of the categories of training data: counted once, never a table in code."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data.catalog import Metadata
+from torch import Tensor
+
+from ..distributed import from_main_process
+from ..exceptions import InputError
+from .category_counts import CategoryCounts, count_categories, count_labels
+from .category_groups import (
+    CategoryGroups,
+    group_by_images,
+    group_by_instances,
+    group_labels,
+)
+from .datasets.open_images.classes import read_categories
+
+# By the name of the data set and whether the number of images is needed: the metadata of the
+# registration that was counted, and the counts.
+_COUNTED: dict[tuple[str, bool], tuple[Metadata, CategoryCounts]] = {}
+
+
+@dataclasses.dataclass(frozen=True)
+class CategoryTable:
+    """Categories with their counts and groups, by contiguous class index.
+
+    Attributes:
+        counts: of the training data.
+        groups: of the categories, with their rule.
+    """
+
+    counts: CategoryCounts
+    groups: CategoryGroups
+
+    def __len__(self) -> int:
+        return len(self.counts.names)
+
+    def rows(self) -> list[dict]:
+        """``{"name", "group", "image_count", "instance_count"}`` of each class, for a file; the
+        instance count is None where it is not known."""
+        counts = self.counts
+        instances = [None] * len(self) if counts.instance_count is None else counts.instance_count
+        return [
+            {
+                "name": name,
+                "group": group,
+                "image_count": int(images),
+                "instance_count": None if number is None else int(number),
+            }
+            for name, group, images, number in zip(
+                counts.names, self.groups.groups, counts.image_count, instances, strict=True
+            )
+        ]
+
+
+def category_table(
+    dataset_names: str | Sequence[str],
+    frequency_thresholds: tuple[int, int] = (10, 100),
+    sem_seg_groups: tuple[str, Sequence[float]] = ("pixels", ()),
+) -> CategoryTable:
+    """The categories of training data. Collective: each process must call it, the main one counts.
+
+    Args:
+        dataset_names: one or several registered data sets, counted together.
+        frequency_thresholds: see :func:`frequency_groups`.
+        sem_seg_groups: for label maps instead of them, rule and thresholds of
+            :func:`group_labels`. Open Images goes by :func:`group_by_instances`.
+
+    Raises:
+        InputError: no data set is named, or the data or the thresholds are wrong.
+    """
+    names = as_names(dataset_names)
+    counts = count_training_data(names)
+    evaluator_type = MetadataCatalog.get(names[0]).get("evaluator_type")
+    if evaluator_type == "sem_seg":
+        groups = group_labels(counts.pixel_share, counts.image_count, *sem_seg_groups)
+    elif evaluator_type == "open_images":
+        groups = group_by_instances(counts.instance_count)
+    else:
+        groups = group_by_images(counts.image_count, frequency_thresholds)
+    return CategoryTable(counts, groups)
+
+
+def get_image_frequency(dataset_names: str | Sequence[str]) -> Tensor:
+    """Share of the annotated images that contain each class, the f of EQL. Collective.
+
+    Args:
+        dataset_names: one or several registered data sets, counted together.
+
+    Returns:
+        float64 (C,), values in [0, 1].
+
+    Raises:
+        InputError: no data set given, or none has an annotated image.
+    """
+    names = as_names(dataset_names)
+    counts = count_training_data(names, with_num_images=True)
+    if counts.num_images == 0:
+        raise InputError(
+            f"data sets {', '.join(names)} have no annotated image: "
+            "image frequencies need the training annotations"
+        )
+    return torch.as_tensor(counts.image_count / counts.num_images)
+
+
+def count_training_data(
+    dataset_names: str | Sequence[str], with_num_images: bool = False
+) -> CategoryCounts:
+    """Counts of registered data sets, added up. Collective, and each data set is counted once.
+
+    What registration has counted (``class_image_count`` of the metadata; Detectron2 has it for
+    LVIS v1) is not counted again, unless the number of images is needed and not known.
+    """
+    keys = [(name, with_num_images) for name in as_names(dataset_names)]
+    metadata = [MetadataCatalog.get(name) for name, _ in keys]
+    if any(_COUNTED.get(key, (None,))[0] is not found for key, found in zip(keys, metadata)):
+        counted = from_main_process(lambda: [_count(*key) for key in keys])
+        _COUNTED.update(zip(keys, zip(metadata, counted)))
+    total, *others = (_COUNTED[key][1] for key in keys)
+    for counts in others:
+        total += counts
+    return total
+
+
+def as_names(dataset_names: str | Sequence[str]) -> list[str]:
+    names = [dataset_names] if isinstance(dataset_names, str) else list(dataset_names)
+    if not names:
+        raise InputError("no training data set is named: set DATASETS.TRAIN")
+    return names
+
+
+def _count(name: str, with_num_images: bool) -> CategoryCounts:
+    metadata = MetadataCatalog.get(name)
+    if metadata.get("evaluator_type") == "sem_seg":
+        return count_labels(name)
+    if metadata.get("evaluator_type") == "open_images" and not with_num_images:
+        # Loading 14 million boxes would take minutes.
+        entries = read_categories(metadata.json_file)
+        return _from_entries([entry["name"] for entry in entries], entries)
+    num_images = metadata.get("num_annotated_images")
+    if metadata.get("class_image_count") and (num_images is not None or not with_num_images):
+        entries = metadata.class_image_count
+        return _from_entries(metadata.get("thing_classes"), entries, num_images)
+    records = DatasetCatalog.get(name)  # which may set the names of the classes
+    counts = count_categories(records, metadata.thing_classes)
+    ids = {i: id_ for id_, i in metadata.get("thing_dataset_id_to_contiguous_id", {}).items()}
+    return dataclasses.replace(counts, ids=[ids.get(i, i) for i in range(len(counts.names))])
+
+
+def _from_entries(
+    names: Sequence[str] | None, entries: Sequence[dict], num_images: int | None = None
+) -> CategoryCounts:
+    """From ``{"id", "image_count", "instance_count"}`` of each class; its id may name it."""
+    entries = sorted(entries, key=lambda entry: entry["id"])
+    instances = [entry.get("instance_count") for entry in entries]
+    return CategoryCounts(
+        [str(entry["id"]) for entry in entries] if names is None else list(names),
+        [entry["id"] for entry in entries],
+        np.array([entry["image_count"] for entry in entries], dtype=np.int64),
+        None if None in instances else np.array(instances, dtype=np.int64),
+        num_images,
+    )

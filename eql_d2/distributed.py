@@ -1,0 +1,59 @@
+"""What several processes do together; in one process nothing of it costs anything."""
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import torch.distributed as dist
+from detectron2.engine import defaults as d2_defaults
+from detectron2.utils import comm
+from torch import Tensor
+
+T = TypeVar("T")
+
+
+def sum_over_ranks(value: Tensor) -> Tensor:
+    """Add up a tensor over all processes, in place. Collective: each process must call it."""
+    if comm.get_world_size() > 1:
+        dist.all_reduce(value)
+    return value
+
+
+def mean_over_ranks(value: Tensor, minimum: float = 1.0) -> Tensor:
+    """Sum over all processes, at least ``minimum``, divided by their number.
+
+    The normaliser of the official code. Collective: each process must call it.
+    """
+    total = sum_over_ranks(value.detach().clone().float())
+    return total.clamp(min=minimum) / comm.get_world_size()
+
+
+def from_main_process(compute: Callable[[], T]) -> T:
+    """What ``compute`` returns, or raises, in the main process: there alone it is called.
+
+    Collective: each process must call it. For what is small and slow to get, such as the counts of
+    a large annotation file.
+    """
+    result = error = None
+    if comm.is_main_process():
+        try:
+            result = compute()
+        except Exception as raised:
+            error = raised
+    result, error = comm.all_gather((result, error))[0]
+    if error is not None:
+        raise error
+    return result
+
+
+@contextlib.contextmanager
+def ddp_without_device_ids() -> Iterator[None]:
+    """Let Detectron2 build a distributed model on CPU: it passes a GPU index, which PyTorch
+    refuses there."""
+    create_ddp_model = d2_defaults.create_ddp_model
+    d2_defaults.create_ddp_model = functools.partial(create_ddp_model, device_ids=None)
+    try:
+        yield
+    finally:
+        d2_defaults.create_ddp_model = create_ddp_model

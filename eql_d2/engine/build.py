@@ -1,0 +1,97 @@
+"""What the trainers of yaml configs and of LazyConfigs share."""
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+
+from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.config import CfgNode
+from detectron2.engine import HookBase
+from detectron2.utils import comm
+from omegaconf import DictConfig
+from torch import nn
+
+from ..data import category_table
+from ..losses import ClassificationLoss
+from ..tasks import check_num_classes, task_of
+from .hooks import GradientRatioHook, ReportHook, find_statistics
+
+logger = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class EQLSettings:
+    """``MODEL.EQL`` of a yaml config, as far as a trainer reads it, and ``train.eql`` of a
+    LazyConfig; see ``config.py``."""
+
+    monitor: bool = False
+    reset_statistics: bool = False
+    log_period: int = 100
+    frequency_thresholds: tuple[int, int] = (10, 100)
+    sem_seg_groups: tuple[str, Sequence[float]] = ("pixels", ())
+
+    @classmethod
+    def from_yaml(cls, cfg: CfgNode) -> "EQLSettings":
+        eql = cfg.MODEL.EQL
+        return cls(
+            eql.MONITOR,
+            eql.RESET_STATISTICS,
+            eql.LOG_PERIOD,
+            eql.FREQUENCY_THRESHOLDS,
+            (eql.SEM_SEG.GROUP_BY, eql.SEM_SEG.GROUP_THRESHOLDS),
+        )
+
+    @classmethod
+    def from_lazy(cls, cfg: DictConfig) -> "EQLSettings":
+        return cls(**cfg.train.get("eql", {}))
+
+
+def prepare_losses(model: nn.Module) -> None:
+    """Let each loss get what it needs of the training data. Collective."""
+    for module in model.modules():
+        if isinstance(module, ClassificationLoss):
+            module.prepare_training()
+
+
+def build_hooks(
+    model: nn.Module, settings: EQLSettings, training: Sequence[str], output_dir: str
+) -> tuple[list[HookBase], list[HookBase]]:
+    """Hooks to stand before the writers, and after them. Collective; of the main process only.
+
+    Args:
+        model: with the losses.
+        settings: of the config.
+        training: names of the training data.
+        output_dir: of the training.
+
+    Raises:
+        InputError: the training data have another number of categories than the losses.
+    """
+    if settings.log_period == 0:
+        return [], []
+    ratio = []
+    if find_statistics(model):
+        table = category_table(training, settings.frequency_thresholds, settings.sem_seg_groups)
+        # Detectron2 knows the classes of some data only now that they are loaded.
+        whole = getattr(model, "module", model)  # without DistributedDataParallel
+        check_num_classes(whole, task_of(type(whole).__name__), training[0], len(table))
+        ratio = [GradientRatioHook(settings.log_period, output_dir, table.rows())]
+    if not comm.is_main_process():
+        return [], []
+    return ratio, [ReportHook(output_dir)]
+
+
+def resume_or_load(
+    checkpointer: DetectionCheckpointer, weights: str, resume: bool, settings: EQLSettings
+) -> bool:
+    """Load the last checkpoint of the folder or the weights; whether it was a checkpoint.
+
+    The statistics that come with weights are forgotten if the settings say so.
+    """
+    checkpointer.resume_or_load(weights, resume=resume)
+    resumed = resume and checkpointer.has_checkpoint()
+    if settings.reset_statistics and not resumed:
+        for path, statistics in find_statistics(checkpointer.model).items():
+            statistics.reset()
+            logger.info(f"Gradient statistics of {path} start afresh")
+    return resumed

@@ -1,0 +1,150 @@
+"""The categories of evaluated data, in the order of the results, and what is said of them."""
+
+import dataclasses
+import math
+import os
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ..data import CategoryTable
+from ..data.category_groups import QUANTILES
+from ..exceptions import InputError
+from ..files import write_json
+
+_FREQUENCIES = ("r", "c", "f")
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluatedCategories:
+    """Categories in the order of an evaluator's results.
+
+    Attributes:
+        ids: category ids of the evaluated data.
+        names: None where the data have none.
+        groups: a key of ``GROUP_NAMES``, or None where it is not known.
+        image_count: training images, or None where they are not known.
+        rule: how the groups were made, for people; None without groups.
+        thresholds: of the rule, see :class:`CategoryGroups`.
+    """
+
+    ids: list[int]
+    names: list[str | None]
+    groups: list[str | None]
+    image_count: list[int | None]
+    rule: str | None = None
+    thresholds: tuple[float, ...] = ()
+
+    @classmethod
+    def of_classes(
+        cls, names: Sequence[str], training: CategoryTable | None
+    ) -> "EvaluatedCategories":
+        """Contiguous classes as they are, grouped by the training data.
+
+        Raises:
+            InputError: the training data have another number of classes.
+        """
+        categories = [{"id": index, "name": name} for index, name in enumerate(names)]
+        return cls.of_file(categories, dict(enumerate(range(len(names)))), training)
+
+    @classmethod
+    def of_file(
+        cls,
+        categories: Sequence[Mapping],
+        dataset_ids: Mapping[int, int],
+        training: CategoryTable | None,
+        image_counts: Mapping[int, int] | None = None,
+    ) -> "EvaluatedCategories":
+        """Categories of an annotation file.
+
+        Args:
+            categories: of the file; without training data their own `frequency` and `image_count`
+                are taken.
+            dataset_ids: category id of each contiguous class.
+            training: by contiguous class.
+            image_counts: training images by category id, where the categories have none.
+
+        Raises:
+            InputError: the training data have another number of classes.
+        """
+        ids = [category["id"] for category in categories]
+        names = [category.get("name") for category in categories]
+        if training is None:
+            groups = [category.get("frequency") for category in categories]
+            groups = [group if group in _FREQUENCIES else None for group in groups]
+            counts = [c.get("image_count", (image_counts or {}).get(c["id"])) for c in categories]
+            rule = "frequency of the categories in the annotation file" if any(groups) else None
+            return cls(ids, names, groups, counts, rule)
+        if len(training) != len(dataset_ids):
+            raise InputError(
+                f"the training data have {len(training)} categories for {len(dataset_ids)} classes "
+                "of the evaluated data: name the data that the model was trained on"
+            )
+        by_id = {dataset_ids[index]: row for index, row in enumerate(training.rows())}
+        rows = [by_id.get(category_id, {}) for category_id in ids]
+        return cls(
+            ids,
+            names,
+            [row.get("group") for row in rows],
+            [row.get("image_count") for row in rows],
+            training.groups.rule,
+            training.groups.thresholds,
+        )
+
+    def members(self) -> dict[str, list[int]]:
+        """Where each group stands, rare ones first; the list of an absent one is empty."""
+        names = _FREQUENCIES
+        if any(group in QUANTILES for group in self.groups):
+            names = QUANTILES
+        return {name: [i for i, group in enumerate(self.groups) if group == name] for name in names}
+
+    def means(self, values: np.ndarray) -> dict[str, float]:
+        """Mean of the known values of each group, nan where there is none."""
+        return {group: mean_known(values[index]) for group, index in self.members().items()}
+
+    def write_table(
+        self,
+        path: str | os.PathLike,
+        score: str,
+        scores: Sequence[float],
+        **columns: Sequence,
+    ) -> None:
+        """Write one JSON record for each category: id, name, group, image_count where it is known,
+        the further columns and the score, null for nan."""
+        records = []
+        for index, (category_id, name) in enumerate(zip(self.ids, self.names)):
+            record = {"id": category_id, "name": name, "group": self.groups[index]}
+            if self.image_count[index] is not None:
+                record["image_count"] = self.image_count[index]
+            record |= {key: values[index] for key, values in columns.items()}
+            value = float(scores[index])
+            records.append(record | {score: None if math.isnan(value) else value})
+        write_json(path, records)
+
+
+def mean_known(values: np.ndarray) -> float:
+    """Mean of what is not nan; nan if nothing is left."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else math.nan
+
+
+def mean_precision(precision: np.ndarray) -> float:
+    """Mean over the entries of the array that can be computed (those above -1), times 100.
+
+    Every category fills its (IoU threshold, recall) cells with numbers or with -1 altogether, so
+    over several categories this is also the mean of their average precisions.
+
+    Returns:
+        A percentage; nan where nothing can be computed, for example without ground truth.
+    """
+    valid = precision[precision > -1]
+    return float(np.mean(valid) * 100) if valid.size else math.nan
+
+
+def average_precision_by_category(precision: np.ndarray) -> list[float]:
+    """AP in percent of each category; nan for a category without ground truth.
+
+    Args:
+        precision: shape (IoU thresholds, recalls, categories), -1 where not computable.
+    """
+    return [mean_precision(precision[:, :, index]) for index in range(precision.shape[2])]

@@ -1,0 +1,70 @@
+"""``evaluation.json``: what an evaluator found, on which data, by which rule and version."""
+
+import math
+import os
+from collections import Counter
+from collections.abc import Mapping
+
+from ..exceptions import InputError
+from ..files import read_json, write_json
+from ..versions import versions
+from .evaluated_categories import EvaluatedCategories
+
+FILE = "evaluation.json"
+_VERSION = 1
+
+
+def write_evaluation(
+    folder: str | os.PathLike | None,
+    dataset_name: str,
+    evaluator: str,
+    results: Mapping[str, Mapping[str, float]],
+    categories: EvaluatedCategories,
+    num_tested: int,
+) -> None:
+    """Write the file; in the main process.
+
+    Args:
+        folder: of the evaluator; None writes nothing.
+        dataset_name: evaluated data.
+        evaluator: for people, with the version of a program that it uses.
+        results: ``{task: {metric: value}}``; nan becomes null.
+        categories: with the rule of their groups.
+        num_tested: categories that occur in the evaluated data: the means are over them.
+    """
+    if folder is None:
+        return
+    sizes = Counter(group for group in categories.groups if group is not None)
+    content = {
+        "version": _VERSION,
+        "dataset": dataset_name,
+        "evaluator": evaluator,
+        "versions": versions(),
+        "num_categories": len(categories.ids),
+        "num_tested": num_tested,
+        "groups": {
+            "rule": categories.rule,
+            "thresholds": list(categories.thresholds),
+            "sizes": {group: sizes[group] for group in categories.members() if sizes[group]},
+        },
+        "results": {
+            task: {key: float(x) if math.isfinite(x) else None for key, x in metrics.items()}
+            for task, metrics in results.items()
+        },
+    }
+    write_json(os.path.join(folder, FILE), content)
+
+
+def read_evaluation(path: str | os.PathLike) -> dict:
+    """Read the file.
+
+    Raises:
+        InputError: it cannot be read, is damaged or of another version.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict) or content.get("version") != _VERSION:
+        raise InputError(f"{path} is no evaluation.json of this version: evaluate again")
+    keys = {"dataset": str, "evaluator": str, "versions": dict, "groups": dict, "results": dict}
+    if not all(isinstance(content.get(key), kind) for key, kind in keys.items()):
+        raise InputError(f"{path} is damaged: evaluate again (train_net.py --eval-only)")
+    return content

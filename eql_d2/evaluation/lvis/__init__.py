@@ -1,0 +1,3 @@
+from .evaluator import LVISEvaluator
+
+__all__ = ["LVISEvaluator"]

@@ -1,0 +1,143 @@
+"""The two programs that match detections with LVIS ground truth and give the curves."""
+
+import importlib
+import importlib.metadata
+import logging
+import types
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from ...exceptions import InputError
+from ..evaluated_categories import mean_precision
+
+_AREAS = ("", "s", "m", "l")  # all, small, medium, large: last axis of the curves
+
+
+class Curves(NamedTuple):
+    """Result of an engine; -1 where a category has no ground truth.
+
+    Attributes:
+        precision: float64 (10 IoU thresholds, 101 recalls, categories by id, 4 areas).
+        recall: float64 (10 IoU thresholds, categories by id, 4 areas).
+    """
+
+    precision: np.ndarray
+    recall: np.ndarray
+
+    def summarize(self, max_dets: int, groups: dict[str, list[int]]) -> dict[str, float]:
+        """LVIS's 13 numbers in percent, nan for what cannot be computed.
+
+        Args:
+            max_dets: limit of detections per image, part of the names of the recalls.
+            groups: indices of the categories of "r", "c" and "f".
+        """
+        results = {
+            "AP": mean_precision(self.precision[..., 0]),
+            "AP50": mean_precision(self.precision[0, ..., 0]),
+            "AP75": mean_precision(self.precision[5, ..., 0]),
+        }
+        for area, name in list(enumerate(_AREAS))[1:]:
+            results[f"AP{name}"] = mean_precision(self.precision[..., area])
+        results |= self.group_average_precision("AP", groups)
+        for area, name in enumerate(_AREAS):
+            results[f"AR{name}@{max_dets}"] = mean_precision(self.recall[..., area])
+        return results
+
+    def group_average_precision(
+        self, prefix: str, groups: dict[str, list[int]]
+    ) -> dict[str, float]:
+        """AP of the categories of each group, under the names prefix + group."""
+        return {
+            prefix + name: mean_precision(self.precision[:, :, indices, 0])
+            for name, indices in groups.items()
+        }
+
+
+class Engine(NamedTuple):
+    """An engine and its name with version, for the log.
+
+    `run(ground truth file, results file, "bbox" or "segm", max_dets)` gives the `Curves`. Both
+    files are JSON; the results must not be empty, and those for "segm" have no "bbox", so that
+    the area of the mask counts. `max_dets` limits the detections per image, -1 does not.
+    """
+
+    name: str
+    run: Callable[[str, str, str, int], Curves]
+
+
+def curves_without_detections(num_categories: int) -> Curves:
+    """Curves of which nothing can be computed."""
+    shape = (10, num_categories, len(_AREAS))
+    return Curves(np.full((10, 101, num_categories, len(_AREAS)), -1.0), np.full(shape, -1.0))
+
+
+def choose_engine(name: str | None) -> Engine:
+    """The engine of that name; None takes hotcoco if it is installed and lvis otherwise.
+
+    Raises:
+        InputError: the name is unknown or the engine is not installed.
+    """
+    if name is not None and name not in _RUN:
+        raise InputError(f"LVIS engine {name!r} is unknown: use one of {sorted(_RUN)} or None")
+    for candidate in [name] if name else _RUN:
+        try:
+            importlib.import_module(candidate)
+        except ImportError as error:
+            logging.getLogger(__name__).debug("LVIS engine %s: %s", candidate, error)
+            continue
+        version = importlib.metadata.version(candidate)
+        return Engine(f"{candidate} {version}", _RUN[candidate])
+    raise InputError(
+        f"LVIS engine {name or 'hotcoco'} cannot be imported: pip install {name or 'hotcoco'}"
+    )
+
+
+def _run_hotcoco(ground_truth: str, results: str, task: str, max_dets: int) -> Curves:
+    import hotcoco
+
+    truth = hotcoco.LVIS(ground_truth)
+    detections = hotcoco.LVISResults(truth, results, max_dets=max_dets)
+    evaluation = hotcoco.LVISeval(truth, detections, task)
+    evaluation.evaluate()
+    evaluation.accumulate()
+    # The last axis is the one limit of detections.
+    curves = evaluation.eval
+    return Curves(curves["precision"][..., 0], curves["recall"][..., 0])
+
+
+def _run_lvis(ground_truth: str, results: str, task: str, max_dets: int) -> Curves:
+    from lvis import LVIS, LVISResults
+
+    truth = LVIS(ground_truth)
+    detections = LVISResults(truth, results, max_dets=max_dets)
+    evaluation = _lvis_eval_class()(truth, detections, task)
+    evaluation.evaluate()
+    evaluation.accumulate()
+    return Curves(evaluation.eval["precision"], evaluation.eval["recall"])
+
+
+def _lvis_eval_class() -> type:
+    """LVISEval that works with numpy >= 1.24 and without `frequency` in the categories.
+
+    `accumulate` of lvis 0.5.3, the last release, uses `np.float`, which numpy has removed. Here
+    the same code runs with globals of its own, so neither lvis nor numpy is changed.
+    """
+    import lvis.eval
+
+    numpy_with_float = types.SimpleNamespace(**{**vars(np), "float": float})
+
+    class Evaluation(lvis.eval.LVISEval):
+        accumulate = types.FunctionType(
+            lvis.eval.LVISEval.accumulate.__code__,
+            {**vars(lvis.eval), "np": numpy_with_float},
+        )
+
+        def _prepare_freq_group(self) -> list:
+            return []  # `Curves` does the groups
+
+    return Evaluation
+
+
+_RUN = {"hotcoco": _run_hotcoco, "lvis": _run_lvis}

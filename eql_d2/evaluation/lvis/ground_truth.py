@@ -1,0 +1,159 @@
+"""Ground truth in LVIS format: checked before the first image, and made safe for every engine."""
+
+import contextlib
+import dataclasses
+import json
+import logging
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+
+from detectron2.utils.file_io import PathManager
+
+from ...exceptions import InputError
+from ...files import read_ground_truth_json
+
+logger = logging.getLogger(__name__)
+
+_NEEDED_KEYS = {
+    "images": ("id", "neg_category_ids", "not_exhaustive_category_ids"),
+    "categories": ("id",),
+    "annotations": ("id", "image_id", "category_id", "bbox", "area"),
+}
+# LVIS's largest area range ends at 1e5 ** 2: an annotation beyond it is ignored in all of them.
+_AREA_OUTSIDE_ALL_RANGES = 1e11
+
+
+@dataclasses.dataclass(frozen=True)
+class GroundTruth:
+    """What the evaluator itself needs to know of a ground truth file.
+
+    Attributes:
+        json_file: local path of the file.
+        categories: the file's categories, sorted by id as in the arrays of every engine.
+        image_ids: ids of all images.
+        num_annotations: 0 for a test set.
+        instance_count: by category id, annotations that count in the evaluation.
+        is_clean: whether every engine reads the file as lvis-api does. If not, evaluate with
+            `clean_file`.
+    """
+
+    json_file: str
+    categories: list[dict]
+    image_ids: frozenset[int]
+    num_annotations: int
+    instance_count: dict[int, int]
+    is_clean: bool
+
+    def check_images(self, image_ids: set[int]) -> None:
+        """Compare the images that a model has seen with those of the ground truth.
+
+        Raises:
+            InputError: there is one that the ground truth does not have.
+        """
+        unknown = image_ids - self.image_ids
+        if unknown:
+            raise InputError(
+                f"image_id {min(unknown)} of the predictions is not in {self.json_file}: "
+                "evaluate on the data set that was loaded"
+            )
+        if len(image_ids) < len(self.image_ids):
+            logger.warning(
+                f"Only {len(image_ids)} of the {len(self.image_ids)} images in {self.json_file} "
+                "were processed; the others count as images without detections"
+            )
+
+
+def read_ground_truth(json_file: str) -> GroundTruth:
+    """Read and check an annotation file in LVIS v0.5 or v1 format.
+
+    Segmentations are dropped while the file is being parsed: they are most of its memory.
+
+    Raises:
+        InputError: the file is missing, truncated, or not in LVIS format.
+    """
+    path = PathManager.get_local_path(os.fspath(json_file))
+    dataset = read_ground_truth_json(path, _without_segmentation)
+    annotations = dataset["annotations"]
+    _check_keys(path, dataset)
+    duplicates = [i for i, n in Counter(a["id"] for a in annotations).items() if n > 1]
+    if duplicates:
+        raise InputError(f"{path}: annotation id {duplicates[0]} occurs twice; make ids unique")
+    categories = {category["id"]: category for category in dataset["categories"]}
+    image_ids = frozenset(image["id"] for image in dataset["images"])
+    seen = [a for a in annotations if _is_seen(a, image_ids, categories)]
+    return GroundTruth(
+        json_file=path,
+        categories=[categories[category_id] for category_id in sorted(categories)],
+        image_ids=image_ids,
+        num_annotations=len(annotations),
+        instance_count=Counter(a["category_id"] for a in seen if not a.get("ignore")),
+        is_clean=len(seen) == len(annotations) and all(_is_clean(a) for a in annotations),
+    )
+
+
+@contextlib.contextmanager
+def clean_file(ground_truth: GroundTruth, directory: str) -> Iterator[str]:
+    """A file for which every engine gives the numbers that lvis-api gives for the ground truth.
+
+    That is the file itself, or a copy in `directory` that is removed in the end.
+
+    LVIS itself has none of this, files converted from other formats may:
+
+    - annotations without area, or of an unknown image or category, are left out: lvis-api never
+      sees them;
+    - `iscrowd` is left out: lvis-api does not know it;
+    - `ignore` is left out and the annotation's area set beyond all ranges, so that it is ignored
+      by the rule all engines share;
+    - ids start at 1. This one corrects lvis-api, which takes a match with id 0 for no match.
+    """
+    if ground_truth.is_clean:
+        yield ground_truth.json_file
+        return
+    dataset = read_ground_truth_json(ground_truth.json_file)
+    category_ids = {category["id"] for category in ground_truth.categories}
+    annotations = []
+    for annotation in dataset["annotations"]:
+        if _is_seen(annotation, ground_truth.image_ids, category_ids):
+            annotation.pop("iscrowd", None)
+            if annotation.pop("ignore", 0):
+                annotation["area"] = _AREA_OUTSIDE_ALL_RANGES
+            annotations.append({**annotation, "id": len(annotations) + 1})
+    with tempfile.NamedTemporaryFile("w", dir=directory, suffix=".json", encoding="utf-8") as file:
+        # In one piece: json.dump() writes through the slower encoder that is not compiled.
+        file.write(json.dumps({**dataset, "annotations": annotations}))
+        file.flush()
+        del dataset, annotations
+        yield file.name
+
+
+def _without_segmentation(item: dict) -> dict:
+    item.pop("segmentation", None)
+    return item
+
+
+def _check_keys(path: str, dataset: dict) -> None:
+    if not dataset["annotations"]:
+        return  # a test set: nothing will be evaluated
+    for name, keys in _NEEDED_KEYS.items():
+        for item in dataset[name]:
+            for key in keys:
+                if key not in item:
+                    raise InputError(
+                        f"{path}: entry {item.get('id')} of '{name}' has no '{key}', which LVIS "
+                        "format needs; for COCO format set the data set's evaluator_type to 'coco'"
+                    )
+
+
+def _is_seen(annotation: dict, image_ids, category_ids) -> bool:
+    """Whether lvis-api takes note of the annotation."""
+    return (
+        0 < annotation["area"] < float("inf")
+        and annotation["category_id"] in category_ids
+        and annotation["image_id"] in image_ids
+    )
+
+
+def _is_clean(annotation: dict) -> bool:
+    return annotation["id"] > 0 and not annotation.get("iscrowd") and not annotation.get("ignore")

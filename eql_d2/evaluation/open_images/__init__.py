@@ -1,0 +1,3 @@
+from .evaluator import OpenImagesEvaluator
+
+__all__ = ["OpenImagesEvaluator"]

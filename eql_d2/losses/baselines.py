@@ -1,0 +1,168 @@
+"""The baselines that the equalization losses are compared with: Detectron2's own losses."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from detectron2.config import configurable
+from torch import Tensor
+
+from ..exceptions import InputError
+from .base import ClassificationLoss, DenseLoss, in_float32
+from .build import EQL_LOSS_REGISTRY
+from .functional import (
+    class_focal_loss,
+    softmax_cross_entropy,
+    weighted_sigmoid_cross_entropy,
+)
+
+# Label that F.cross_entropy ignores
+_IGNORED = -100
+
+
+class SoftmaxLoss(ClassificationLoss):
+    """What softmax losses share: their scores, and PyTorch's cross entropy, measured on demand."""
+
+    @torch.jit.unused
+    def _cross_entropy(self, logits: Tensor, targets: Tensor, normalizer: float | Tensor) -> Tensor:
+        """Cross entropy over the normaliser. Where the loss is monitored its gradients come from a
+        pass of their own, so that the loss stays PyTorch's to the last bit."""
+        logits = in_float32(logits)
+        if self.statistics is not None:
+            no_margin = logits.new_zeros(logits.shape[1])
+            sums = softmax_cross_entropy(logits.detach(), targets, no_margin, normalizer)
+            self._accumulate(sums.pos_grad, sums.neg_grad)
+        if not targets.is_floating_point():
+            targets = targets.where(targets >= 0, _IGNORED)
+        summed = F.cross_entropy(logits, targets, reduction="sum", ignore_index=_IGNORED)
+        return summed / normalizer
+
+    def scores(self, logits: Tensor) -> Tensor:
+        return F.softmax(in_float32(logits), dim=1)[:, : self.num_classes]
+
+
+@EQL_LOSS_REGISTRY.register()
+class SoftmaxCE(SoftmaxLoss):
+    """Softmax cross entropy, in a box head over C foreground columns and a background column.
+
+    Same loss and same scores as Detectron2's ``FastRCNNOutputLayers``.
+
+    Args:
+        num_classes: number C of foreground classes.
+    """
+
+    takes_soft_labels = True
+
+    @configurable
+    def __init__(self, num_classes: int):
+        super().__init__(num_classes, num_logits=num_classes + 1)
+
+    @classmethod
+    def from_config(cls, cfg, num_classes):
+        return {"num_classes": num_classes}
+
+    @torch.jit.unused
+    def forward(
+        self, logits: Tensor, targets: Tensor, *, normalizer: float | Tensor | None = None
+    ) -> Tensor:
+        self._check_shapes(logits, targets)
+        return self._cross_entropy(logits, targets, self._normalizer(normalizer, targets))
+
+
+@EQL_LOSS_REGISTRY.register()
+class SigmoidCE(ClassificationLoss):
+    """Sigmoid cross entropy, each class on its own; the column C of a box head is unused.
+
+    Same loss and same scores as Detectron2's ``FastRCNNOutputLayers(use_sigmoid_ce=True)``.
+
+    Args:
+        num_classes: number C of foreground classes.
+        prior_prob: probability that every class starts with. Detectron2 has no prior (0.5); the
+            default is that of the official EQL and EQL v2 baselines.
+    """
+
+    @configurable
+    def __init__(self, num_classes: int, prior_prob: float | None = 0.001):
+        super().__init__(num_classes, num_logits=num_classes + 1, prior_prob=prior_prob)
+
+    @classmethod
+    def from_config(cls, cfg, num_classes):
+        return {"num_classes": num_classes, "prior_prob": cfg.MODEL.EQL.PRIOR_PROB}
+
+    @torch.jit.unused
+    def forward(
+        self, logits: Tensor, targets: Tensor, *, normalizer: float | Tensor | None = None
+    ) -> Tensor:
+        self._check_shapes(logits, targets)
+        weight = logits.new_ones(logits.shape[1], dtype=torch.float32)
+        weight[self.num_classes :] = 0
+        loss, pos_grad, neg_grad = weighted_sigmoid_cross_entropy(logits, targets, weight, weight)
+        self._accumulate(pos_grad, neg_grad)
+        return loss / self._normalizer(normalizer, targets)
+
+    def scores(self, logits: Tensor) -> Tensor:
+        return in_float32(logits[:, : self.num_classes]).sigmoid()
+
+
+@EQL_LOSS_REGISTRY.register()
+class FocalLoss(DenseLoss):
+    """Focal loss (arXiv 1708.02002), the baseline; Detectron2's RetinaNet with less memory.
+
+    Args:
+        num_classes: number C of classes.
+        gamma: focusing factor.
+        alpha: weight of the positives, 1 - alpha of the negatives; negative for none.
+        prior_prob: probability that each class starts with. RetinaNet has 0.01; the default is
+            that of the official EFL baseline.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        num_classes: int,
+        gamma: float = 2.0,
+        alpha: float = 0.25,
+        prior_prob: float | None = 0.001,
+    ):
+        super().__init__(num_classes, prior_prob)
+        check_not_negative("FocalLoss", gamma=gamma)
+        self.gamma = gamma
+        self.alpha = alpha
+
+    @classmethod
+    def from_config(cls, cfg, num_classes):
+        return {
+            "num_classes": num_classes,
+            "gamma": cfg.MODEL.RETINANET.FOCAL_LOSS_GAMMA,
+            "alpha": cfg.MODEL.RETINANET.FOCAL_LOSS_ALPHA,
+            "prior_prob": cfg.MODEL.EQL.PRIOR_PROB,
+        }
+
+    @torch.jit.unused
+    def forward(
+        self,
+        logits: Tensor | Sequence[Tensor],
+        targets: Tensor,
+        *,
+        normalizer: float | Tensor | None = None,
+    ) -> Tensor:
+        planes, labels = self._planes(logits, targets)
+        one = torch.ones(self.num_classes, device=targets.device)
+        one /= self._normalizer(normalizer, targets)
+        pos_weight, neg_weight = alpha_weights(self.alpha)
+        gamma = torch.full_like(one, self.gamma)
+        loss, pos_grad, neg_grad = class_focal_loss(
+            planes, labels, gamma, pos_weight * one, neg_weight * one
+        )
+        self._accumulate(pos_grad, neg_grad)
+        return loss
+
+
+def alpha_weights(alpha: float) -> tuple[float, float]:
+    return (alpha, 1 - alpha) if alpha >= 0 else (1.0, 1.0)
+
+
+def check_not_negative(loss: str, **arguments: float) -> None:
+    for name, value in arguments.items():
+        if value < 0:
+            raise InputError(f"{name} of {loss} is {value}: it must not be negative")

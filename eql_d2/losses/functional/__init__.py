@@ -1,0 +1,16 @@
+"""The maths of the losses: functions of tensors, on PyTorch alone.
+
+They know of rows, maps, labels and weights; nothing of heads, statistics, processes or configs.
+"""
+
+from .focal import class_focal_loss
+from .one_pass import LossSums
+from .sigmoid import weighted_sigmoid_cross_entropy
+from .softmax import softmax_cross_entropy
+
+__all__ = [
+    "LossSums",
+    "class_focal_loss",
+    "softmax_cross_entropy",
+    "weighted_sigmoid_cross_entropy",
+]

@@ -1,0 +1,150 @@
+"""Focal losses with a focusing factor for each class, in one pass: the maths of EFL and EQFL."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .blocks import iterate_planes
+from .one_pass import LossSums, OnePass, compute_dtype
+
+_TINY = 1e-24
+
+
+def class_focal_loss(
+    logits: Sequence[Tensor],
+    labels: Sequence[Tensor],
+    gamma: Tensor,
+    pos_weight: Tensor,
+    neg_weight: Tensor,
+    quality: Sequence[Tensor] | None = None,
+) -> LossSums:
+    r"""Sum of focal losses with :math:`\gamma_j` of each class, and the gradients of each class.
+
+    With :math:`p = \sigma(z)`, at the labelled class y of a sample, and at all other classes,
+
+    .. math::
+        L^+ = w^+_y (1 - p)^{\gamma_y} (-\log p), \qquad
+        L^- = w^-_j \, p^{\gamma_j} (-\log (1 - p))
+
+    and with a quality :math:`q` of the sample (arXiv 2006.04388) instead of :math:`L^+`
+
+    .. math:: L^q = w^+_y |q - p|^{\gamma_y} \big( -q \log p - (1 - q) \log (1 - p) \big)
+
+    The factors are constants. All entries are taken as negatives in blocks that stay in cache,
+    where the labelled and the ignored ones are blanked; the few positives follow by index.
+
+    Deviation from the papers: gradients of negatives below 1e-24 are returned as 0 (the sums have
+    them). Subnormal numbers made the convolutions of a step on CPU more than twice as slow.
+
+    Args:
+        logits: tensors (P, C, S), any floating dtype: for rows S is 1, for a map of a dense head
+            P counts images and anchors, S positions. Computed in float32 (float64 if given so).
+        labels: for each of them int64 (P, S): 0..C-1, C for a sample of none of them, -1 ignored.
+        gamma: (C,) focusing factor.
+        pos_weight, neg_weight: (C,).
+        quality: for each of the tensors (P, S), values in [0, 1]; read at positives only.
+
+    Returns:
+        Loss and column sums, float64, see :class:`LossSums`.
+    """
+    quality = [None] * len(logits) if quality is None else quality
+    arguments = (labels, quality, (gamma, pos_weight, neg_weight))
+    return LossSums(*_ClassFocalLoss.apply(arguments, *logits))
+
+
+class _ClassFocalLoss(OnePass):
+    @staticmethod
+    def forward(ctx, arguments, *logits):
+        labels, quality, factors = arguments
+        dtype = compute_dtype(logits[0])
+        gamma, pos_weight, neg_weight = (factor.to(dtype) for factor in factors)
+        sums = torch.zeros(3, len(gamma), dtype=torch.float64, device=gamma.device)
+        gradients = []
+        for z, label, q in zip(logits, labels, quality):
+            gradient = torch.empty(z.shape, dtype=dtype, device=z.device)
+            sums += _add_negatives(z, label, gamma, neg_weight, gradient)
+            sums += _add_positives(z, label, q, gamma, pos_weight, gradient)
+            gradients.append(gradient)
+        loss = LossSums(sums[0].sum().to(dtype), sums[1], sums[2])
+        return OnePass.finish(ctx, gradients, logits, loss)
+
+
+def _add_negatives(z, label, gamma, weight, gradient) -> Tensor:
+    """Write the gradient of all entries as negatives; return the sums (3, C)."""
+    plane, position = ((label >= 0) & (label < len(gamma))).nonzero(as_tuple=True)
+    positive = (plane, label[plane, position], position)
+    ignored = (label < 0).nonzero(as_tuple=True)
+    gamma, weight = gamma[:, None], weight[:, None]
+    sums = torch.zeros(3, len(gamma), dtype=torch.float64, device=z.device)
+    for planes, classes in iterate_planes(z.shape, z.device):
+        block = z[planes, classes].to(gamma.dtype)
+        neg_log = _softplus(block)  # -log(1 - p)
+        p = block - neg_log  # log p, for now
+        modulator = torch.mul(p, gamma[classes]).exp_()  # p ** gamma
+        p.exp_()
+
+        # Blanked before the sums, not subtracted from them, so that nothing cancels.
+        here = _inside(positive[0], planes) & _inside(positive[1], classes)
+        at_plane, at_class, at_position = (index[here] for index in positive)
+        modulator[at_plane - planes.start, at_class - classes.start, at_position] = 0
+        here = _inside(ignored[0], planes)
+        modulator[ignored[0][here] - planes.start, :, ignored[1][here]] = 0
+
+        loss = torch.mul(modulator, neg_log).sum((0, 2))
+        sums[0, classes] += loss.double() * weight[classes, 0]
+        # w p**gamma (x (1 - p) + p) with x = -gamma log(1 - p)
+        x = neg_log.mul_(gamma[classes])
+        grad = torch.sub(1, x, out=gradient[planes, classes])
+        grad.mul_(p).add_(x).mul_(modulator).mul_(weight[classes])
+        sums[2, classes] += grad.sum((0, 2)).double()
+        # p**10 reaches numbers that teach nothing and that convolutions on CPU are slow with.
+        F.threshold_(grad, _TINY, 0.0)
+    return sums
+
+
+def _softplus(z: Tensor) -> Tensor:
+    # PyTorch's default of 20 gives up 1e-10 of precision, which float64 has; exp(80) is finite.
+    return F.softplus(z, threshold=80.0)
+
+
+def _inside(index: Tensor, bounds: slice) -> Tensor:
+    return (index >= bounds.start) & (index < bounds.stop)
+
+
+def _add_positives(z, label, quality, gamma, weight, gradient) -> Tensor:
+    """Write the gradient at the labelled entries; return the sums (3, C).
+
+    In float64: they are few, and a quality close to p loses digits in float32.
+    """
+    plane, position = ((label >= 0) & (label < len(gamma))).nonzero(as_tuple=True)
+    classes = label[plane, position]
+    z = z[plane, classes, position].double()
+    gamma, weight = gamma[classes].double(), weight[classes].double()
+    if quality is None:
+        loss, grad = _focal_positive(z, gamma)
+    else:
+        loss, grad = _quality_positive(z, quality[plane, position].double(), gamma)
+    loss, grad = weight * loss, weight * grad
+    gradient[plane, classes, position] = grad.to(gradient.dtype)
+    sums = torch.zeros(3, gradient.shape[1], dtype=torch.float64, device=z.device)
+    sums[0].index_add_(0, classes, loss)
+    sums[1].index_add_(0, classes, grad.abs())
+    return sums
+
+
+def _focal_positive(z: Tensor, gamma: Tensor) -> tuple[Tensor, Tensor]:
+    """(1 - p)**gamma (-log p) and its derivative."""
+    neg_log, p = _softplus(-z), torch.sigmoid(z)
+    modulator = torch.exp(-gamma * _softplus(z))
+    return modulator * neg_log, -modulator * (gamma * p * neg_log + torch.sigmoid(-z))
+
+
+def _quality_positive(z: Tensor, quality: Tensor, gamma: Tensor) -> tuple[Tensor, Tensor]:
+    """|q - p|**gamma BCE(p, q) and its derivative."""
+    p = torch.sigmoid(z)
+    distance = (p - quality).abs()
+    bce = _softplus(z) - quality * z
+    slope = gamma * distance ** (gamma - 1) * (p - quality).sign() * p * torch.sigmoid(-z)
+    return distance**gamma * bce, distance**gamma * (p - quality) + slope * bce

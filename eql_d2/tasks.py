@@ -1,0 +1,185 @@
+"""What a task is: all that differs between detection, classification and segmentation, once.
+
+A new task is an entry of ``TASKS``, and a file in ``modeling/``.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+
+from detectron2.config import CfgNode
+from torch import nn
+
+from .data import (
+    ClassificationMapper,
+    DatasetMapper,
+    SemSegMapper,
+    adopt_training_classes,
+    class_names,
+)
+from .exceptions import InputError
+from .losses import ClassificationLoss
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassCount:
+    """Where a meta architecture has its number of classes.
+
+    Attributes:
+        yaml_key: key of a yaml config.
+        lazy_key: key of a LazyConfig.
+        module: path of the module that holds the losses of these classes; "" for the whole model.
+    """
+
+    yaml_key: str
+    lazy_key: str
+    module: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """A task.
+
+    Attributes:
+        class_counts: by the name of each meta architecture for the task.
+        class_list: metadata of a data set with the names of the classes.
+        mapper: called as ``mapper(cfg, is_train=...)``.
+        results: what evaluators of the task call their results, and the words for it.
+        metrics: those of the first table of a report, in its order: words, and the group of
+            categories whose size is shown.
+        test_batch_size: images that go through the network together at test.
+    """
+
+    class_counts: Mapping[str, ClassCount]
+    class_list: str
+    mapper: Callable
+    results: Mapping[str, str]
+    metrics: Mapping[str, tuple[str, str | None]]
+    test_batch_size: int = 1
+
+
+_DENSE = ClassCount("MODEL.RETINANET.NUM_CLASSES", "model.num_classes")
+_BOX_HEADS = ClassCount("MODEL.ROI_HEADS.NUM_CLASSES", "model.roi_heads.num_classes", "roi_heads")
+_PIXELS = ClassCount(
+    "MODEL.SEM_SEG_HEAD.NUM_CLASSES", "model.sem_seg_head.num_classes", "sem_seg_head"
+)
+
+DETECTION = Task(
+    class_counts={
+        "GeneralizedRCNN": _BOX_HEADS,
+        "PanopticFPN": _BOX_HEADS,
+        "EQLRetinaNet": _DENSE,
+        "EQLImprovedBaseline": _DENSE,
+    },
+    class_list="thing_classes",
+    mapper=DatasetMapper,
+    results={"bbox": "box", "segm": "mask", "keypoints": "keypoints"},
+    metrics={
+        "AP": ("AP", None),
+        "APr": ("AP rare", "r"),
+        "APc": ("AP common", "c"),
+        "APf": ("AP frequent", "f"),
+        "APFixed": ("AP-Fixed", None),
+        "APFixedr": ("AP-Fixed rare", "r"),
+        "APFixedc": ("AP-Fixed common", "c"),
+        "APFixedf": ("AP-Fixed frequent", "f"),
+        "AP50": ("AP at IoU 0.5", None),
+        "AP75": ("AP at IoU 0.75", None),
+        **{
+            f"AP50_{i}": (f"AP at IoU 0.5, group {i} of 5 (1: rarest)", str(i)) for i in range(1, 6)
+        },
+    },
+)
+
+CLASSIFICATION = Task(
+    class_counts={
+        "ImageClassifier": ClassCount(
+            "MODEL.CLASSIFIER.NUM_CLASSES", "model.classifier.num_classes"
+        )
+    },
+    class_list="thing_classes",
+    mapper=ClassificationMapper,
+    results={"classification": ""},
+    metrics={
+        "top1": ("top-1 accuracy", None),
+        "top5": ("top-5 accuracy", None),
+        "mean_class": ("mean accuracy of the classes", None),
+        "few": ("accuracy few-shot", "r"),
+        "medium": ("accuracy medium-shot", "c"),
+        "many": ("accuracy many-shot", "f"),
+    },
+    # Crops of one size go through the network together; Detectron2 takes one image at a time.
+    test_batch_size=32,
+)
+
+SEGMENTATION = Task(
+    class_counts={"SemanticSegmentor": _PIXELS, "PanopticFPN": _PIXELS},
+    class_list="stuff_classes",
+    mapper=SemSegMapper,
+    results={"sem_seg": ""},
+    metrics={
+        "mIoU": ("mIoU", None),
+        "mIoU_tail": ("mIoU tail", "r"),
+        "mIoU_common": ("mIoU common", "c"),
+        "mIoU_head": ("mIoU head", "f"),
+        "mACC": ("mean accuracy of the classes", None),
+        "pACC": ("accuracy of the pixels", None),
+    },
+)
+
+# The first one that has a meta architecture counts; one of the user's own counts as detection.
+TASKS = [DETECTION, CLASSIFICATION, SEGMENTATION]
+
+
+def task_of(meta_architecture: str) -> Task:
+    """Task of a meta architecture, by its class name."""
+    return next((task for task in TASKS if meta_architecture in task.class_counts), DETECTION)
+
+
+def build_mapper(cfg: CfgNode, is_train: bool) -> Callable[[dict], dict]:
+    """Mapper for the task of ``MODEL.META_ARCHITECTURE``."""
+    return task_of(cfg.MODEL.META_ARCHITECTURE).mapper(cfg, is_train=is_train)
+
+
+def check_data_sets(model: nn.Module, training: Sequence[str], test: Sequence[str]) -> None:
+    """Let test data adopt the classes of the training data, and refuse a model whose losses are for
+    another number of classes.
+
+    Args:
+        model: whole.
+        training, test: names of data sets; what is not registered is not looked at.
+
+    Raises:
+        InputError: the numbers differ, or the data sets have different classes.
+    """
+    adopt_training_classes(training, test)
+    architecture = type(model).__name__
+    entries = [task for task in TASKS if architecture in task.class_counts]
+    for task in entries or [DETECTION]:
+        known = {}
+        for name in dict.fromkeys([*training, *test]):
+            names = class_names(name, task.class_list)
+            if names is not None:
+                known[name] = names
+                _check_same(known, name)
+                check_num_classes(model, task, name, len(names))
+
+
+def check_num_classes(model: nn.Module, task: Task, dataset_name: str, num_classes: int) -> None:
+    """Refuse a model whose losses are for another number of classes than a data set has."""
+    count = task.class_counts.get(type(model).__name__)
+    for path, module in model.get_submodule(count.module if count else "").named_modules():
+        if isinstance(module, ClassificationLoss) and module.num_classes != num_classes:
+            keys = (count.yaml_key, count.lazy_key) if count else ("its number", path)
+            raise InputError(
+                f"the model has {module.num_classes} classes but data set {dataset_name!r} has "
+                f"{num_classes}: set {keys[0]} {num_classes} (LazyConfig: {keys[1]})"
+            )
+
+
+def _check_same(known: Mapping[str, list[str]], name: str) -> None:
+    first = next(iter(known))
+    if known[name] != known[first]:
+        raise InputError(
+            f"data sets {first!r} ({len(known[first])}) and {name!r} ({len(known[name])}) have "
+            "different categories: give both files the same list"
+        )

@@ -1,0 +1,95 @@
+"""Test data that show only some of the classes take the list of the training data."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from detectron2.data import DatasetCatalog, MetadataCatalog, get_detection_dataset_dicts
+from PIL import Image
+
+from eql_d2 import InputError
+from eql_d2.data import (
+    adopt_training_classes,
+    class_names,
+    register_class_folder,
+    register_json_instances,
+    register_mask_folder,
+)
+from eql_d2.evaluation import SemSegEvaluator
+from tests.conftest import make_annotations
+from tests.data.class_images import make_class_folders
+from tests.data.label_map_folders import CLASSES, make_mask_folder
+
+pytestmark = pytest.mark.usefixtures("no_datasets_left")
+
+
+def labels_of(name):
+    records = get_detection_dataset_dicts(name, filter_empty=False)
+    return [a["category_id"] for record in records for a in record["annotations"]]
+
+
+def test_c_class_folders_of_test_data_may_be_missing_or_empty(tmp_path):
+    register_class_folder("train", make_class_folders(tmp_path / "train", [2] * 4))
+    make_class_folders(tmp_path / "val", [0, 1, 0, 2])
+    (tmp_path / "val/class0").rmdir()
+    register_class_folder("val", str(tmp_path / "val"))
+    assert class_names("val") == ["class1", "class2", "class3"]
+    for _ in range(2):  # twice is once
+        adopt_training_classes(["train"], ["train", "val"])
+    assert class_names("val") == class_names("train") == [f"class{k}" for k in range(4)]
+    assert labels_of("val") == [1, 3, 3] and labels_of("train") == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert MetadataCatalog.get("val").evaluator_type == "classification"
+
+
+def test_c_an_unknown_class_of_test_data_is_named(tmp_path):
+    register_class_folder("train", make_class_folders(tmp_path / "train", [1, 1]))
+    register_class_folder("val", make_class_folders(tmp_path / "val", [1, 1, 1]))
+    with pytest.raises(InputError, match=r"'val' \(3\) and training data 'train' \(2\).*'class2'"):
+        adopt_training_classes(["train"], ["val"])
+
+
+def test_c_a_list_of_categories_may_be_shorter_and_have_other_ids(tmp_path):
+    for split in ("train", "val"):
+        (tmp_path / split).mkdir()
+        data = make_annotations(tmp_path / split)
+        if split == "val":
+            data["categories"] = [{"id": 5, "name": "class3"}, {"id": 7, "name": "class1"}]
+            ids = {40: 5, 20: 7}
+            data["annotations"] = [
+                {**a, "category_id": ids[a["category_id"]]}
+                for a in data["annotations"]
+                if a["category_id"] in ids
+            ]
+            for image in data["images"]:
+                image["neg_category_ids"] = [5]
+        (tmp_path / f"{split}.json").write_text(json.dumps(data))
+        register_json_instances(split, str(tmp_path / f"{split}.json"), str(tmp_path / split))
+    adopt_training_classes(["train"], ["val"])
+    assert sorted(set(labels_of("val"))) == [1, 3]
+    metadata = MetadataCatalog.get("val")
+    assert metadata.thing_classes == MetadataCatalog.get("train").thing_classes
+    ids = metadata.thing_dataset_id_to_contiguous_id
+    assert (ids[5], ids[7]) == (3, 1) and sorted(ids.values()) == list(range(5))
+
+
+def test_c_label_maps_of_a_shorter_list_are_read_by_the_training_classes(tmp_path):
+    register_mask_folder("train", *make_mask_folder(tmp_path / "train"))
+    images, masks, class_file = make_mask_folder(tmp_path / "val")
+    own = ["comet", "sky"]  # 4 and 0 of the training data
+    (tmp_path / "val/classes.txt").write_text("\n".join(own))
+    labels = np.array([[0, 1], [255, 1]], np.uint8).repeat(32, 0).repeat(48, 1)
+    for path in (tmp_path / "val/masks").iterdir():
+        Image.fromarray(labels).save(path)
+    register_mask_folder("val", images, masks, class_file)
+    adopt_training_classes(["train"], ["val"])
+    assert class_names("val", "stuff_classes") == CLASSES
+    evaluator = SemSegEvaluator("val")
+    evaluator.reset()
+    record = DatasetCatalog.get("val")[0]
+    logits = np.zeros((5, 64, 96), np.float32)
+    logits[4, :, :48], logits[0, :, 48:] = 1, 1
+    evaluator.process([record], [{"sem_seg": torch.from_numpy(logits)}])
+    results = evaluator.evaluate()["sem_seg"]
+    assert results["mIoU"] == 100 and results["IoU-comet"] == results["IoU-sky"] == 100
+    assert np.isnan(results["IoU-grass"])
