@@ -82,7 +82,7 @@ def plain(value):
 
 
 def attributes(value):
-    """Without what any module has: the modules inside one get settings of their own."""
+    """Of any object; of a module without what all modules have, such as the modules inside it."""
     own = ATTRIBUTES_OF_ANY_MODULE if isinstance(value, nn.Module) else ()
     return {name: attribute for name, attribute in vars(value).items() if name not in own}
 

@@ -100,9 +100,10 @@ def test_twins_train_alike(twins):
     assert plain(EQLSettings.from_lazy(twins.lazy)) == plain(EQLSettings.from_yaml(cfg))
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more workers than cores here
 def test_twins_load_the_same_data(twins, monkeypatch):
     monkeypatch.setattr(DatasetCatalog, "get", records_of)
-    # Takes most of the time
+    # A log of 1,203 classes each time, which would take half of the time of this file
     monkeypatch.setattr("detectron2.data.build.print_instances_class_histogram", lambda *_: None)
     cfg, lazy = twins.cfg, twins.lazy.dataloader
     train, lazy_train = Trainer.build_train_loader(cfg), instantiate(lazy.train)
@@ -143,8 +144,7 @@ LEAVES = YAML + [p.with_suffix(".py") for p in TWINS if p.parent.name != "quick_
 @pytest.mark.parametrize("path", LEAVES, ids=lambda path: str(path.relative_to(CONFIGS)))
 def test_a_leaf_is_short(path):
     # A ResNeXt needs its stages one by one.
-    limit = 20 if path.name == "X_50_32x4d_90e_softmax.py" else 15
-    assert len(path.read_text().splitlines()) <= limit
+    assert len(path.read_text().splitlines()) <= 15
 
 
 def test_eqlv2_differs_from_softmax_by_its_loss_only():

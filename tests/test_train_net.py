@@ -1,5 +1,6 @@
 """``train_net.py`` as users call it."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -11,8 +12,10 @@ import torch
 
 import train_net
 from tests.conftest import TINY
+from tests.data.class_images import make_class_folders
 
 ROOT = Path(__file__).parents[1]
+CLASSIFIER = "classification_R_18_instant_softmax_eql.yaml"
 LAZY = ROOT / "configs/quick_schedules/mask_rcnn_R_18_FPN_instant_eqlv2.py"
 
 pytestmark = pytest.mark.usefixtures("no_datasets_left")
@@ -114,6 +117,11 @@ def test_lazy_config_trains_resumes_and_evaluates(data):
     kwargs["opts"].append(f"train.init_checkpoint={data / 'output/model_final.pth'}")
     run(LAZY, data, "--eval-only", **kwargs)
     assert {"bbox/AP", "segm/AP"} <= set(metrics(data)[-1])
+    # i: --resume takes the last checkpoint, not init_checkpoint, which is empty here
+    expected = {key: value for key, value in metrics(data)[-1].items() if "/AP" in key}
+    run(LAZY, data, "--eval-only", "--resume", **named("d"))
+    found = {key: value for key, value in metrics(data)[-1].items() if "/AP" in key}
+    assert json.dumps(found) == json.dumps(expected)
 
 
 def test_coco_format_is_evaluated_by_frequency_groups(config, data):
@@ -148,6 +156,33 @@ def test_two_cpu_processes_train_and_evaluate(config, data, launcher):
     assert result.returncode == 0, result.stdout + result.stderr
     assert statistics(data / "output/model_final.pth").min() > 0
     assert "bbox/AP" in metrics(data)[-1]
+
+
+def test_i_test_time_augmentation_is_honoured(config, data):
+    """As by Detectron2's script, in training and with --eval-only."""
+    opts = ("TEST.AUG.ENABLED", "True", "TEST.AUG.MIN_SIZES", "(64, 72)")
+    run(config, data, opts=opts)
+    assert any("bbox_TTA/AP" in line for line in metrics(data))
+    opts += ("MODEL.WEIGHTS", str(data / "output/model_final.pth"))
+    run(config, data, "--eval-only", names=("b_train", "b_val"), opts=opts)
+    assert {"bbox/AP", "bbox_TTA/AP", "segm_TTA/AP"} <= set(metrics(data)[-1])
+    assert (data / "output/inference_TTA/b_val/evaluation.json").exists()
+
+
+@pytest.mark.parametrize(("expected", "code"), [(50.5, None), (60.0, 1)])
+def test_i_expected_results_are_verified(config, data, monkeypatch, expected, code):
+    results = classmethod(lambda cls, cfg, model: {"bbox": {"AP": 50.0}})
+    monkeypatch.setattr(train_net.Trainer, "test", results)
+    opts = ("TEST.EXPECTED_RESULTS", f"[['bbox', 'AP', {expected}, 1.0]]")
+    with pytest.raises(SystemExit) if code else contextlib.nullcontext() as error:
+        run(config, data, "--eval-only", opts=opts)
+    assert code is None or error.value.code == code
+    assert metrics(data)[-1] == {"bbox/AP": 50.0}  # written all the same
+
+
+def test_i_test_time_augmentation_where_there_is_none_ends_with_one_line(config, data):
+    opts = ("TEST.AUG.ENABLED", "True", "MODEL.META_ARCHITECTURE", "EQLRetinaNet")
+    assert "EQLRetinaNet has no test-time augmentation" in refused(config, data, opts=opts)
 
 
 def refused(config, data, *options, **kwargs):
@@ -199,3 +234,44 @@ def test_unreadable_image_ends_with_one_line_and_exit_code_1(config, data):
     assert "train_net.py: error: " in last and ".png' cannot be used" in last
     assert "Traceback" not in result.stdout + result.stderr
     assert not list(data.glob("output/*.pth"))
+
+
+def test_c_test_folders_with_some_of_the_classes_train_and_evaluate(tmp_path):
+    """Ten classes to train on; of the test folder two are missing and one is empty."""
+    make_class_folders(tmp_path / "train", [4] * 10)
+    make_class_folders(tmp_path / "val", [0, 2, 2, 0, 2, 2, 2, 2, 2, 0])
+    for k in (0, 9):
+        (tmp_path / f"val/class{k}").rmdir()
+    command = ["--config-file", str(ROOT / "configs/quick_schedules" / CLASSIFIER)]
+    command += ["--class-folder", "few_train", str(tmp_path / "train")]
+    command += ["--class-folder", "few_val", str(tmp_path / "val")]
+    command += ["DATASETS.TRAIN", "('few_train',)", "DATASETS.TEST", "('few_val',)"]
+    command += ["MODEL.CLASSIFIER.NUM_CLASSES", "10", "SOLVER.MAX_ITER", "2"]
+    command += ["OUTPUT_DIR", str(tmp_path / "output")]
+    train_net.main(train_net.get_parser().parse_args(command))
+    table = tmp_path / "output/inference/few_val/per_category_classification.json"
+    tested = [row["name"] for row in json.loads(table.read_text()) if row["accuracy"] is not None]
+    assert tested == [f"class{k}" for k in (1, 2, 4, 5, 6, 7, 8)]
+    evaluation = json.loads((table.parent / "evaluation.json").read_text())
+    assert (evaluation["num_tested"], evaluation["num_categories"]) == (7, 10)
+    assert "means over the 7 of 10 classes" in (tmp_path / "output/log.txt").read_text()
+
+
+def test_c_a_json_file_with_some_of_the_categories_is_evaluated(config, data):
+    content = json.loads((data / "val.json").read_text())
+    content["categories"] = [c for c in content["categories"] if c["id"] in (20, 40)]
+    content["annotations"] = [a for a in content["annotations"] if a["category_id"] in (20, 40)]
+    for federated in (True, False):
+        for image in content["images"]:
+            if federated:
+                image["neg_category_ids"] = [20, 40]
+            else:
+                del image["neg_category_ids"], image["not_exhaustive_category_ids"]
+        (data / "val.json").write_text(json.dumps(content))
+        names = (f"train_{federated}", f"val_{federated}")
+        run(config, data, names=names, opts=("SOLVER.MAX_ITER", "2"))
+        folder = data / "output/inference" / names[1]
+        table = json.loads((folder / "per_category_bbox.json").read_text())
+        assert [(row["id"], row["image_count"]) for row in table] == [(20, 4), (40, 2)]
+        evaluation = json.loads((folder / "evaluation.json").read_text())
+        assert evaluation["num_tested"] == 2 and evaluation["groups"]["thresholds"] == [10, 100]

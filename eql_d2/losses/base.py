@@ -1,9 +1,11 @@
 """The contract between a head and a classification loss."""
 
+import inspect
 import math
 from collections.abc import Sequence
 
 import torch
+from detectron2.config import CfgNode
 from torch import Tensor, nn
 
 from ..exceptions import InputError
@@ -46,6 +48,18 @@ class ClassificationLoss(nn.Module):
         self.num_logits = num_logits
         self.prior_prob = prior_prob
         self.statistics: GradientStatistics | None = None
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, num_classes: int) -> dict:
+        """Arguments of ``__init__``: those of the node of ``MODEL.EQL`` that has the name of the
+        class in capitals, and the prior for a loss that has one."""
+        node = cfg.MODEL.EQL.get(cls.__name__.upper(), {})
+        arguments = {key.lower(): value for key, value in node.items()}
+        if "lambda" in arguments:  # a word of Python
+            arguments["lambda_"] = arguments.pop("lambda")
+        if "prior_prob" in inspect.signature(cls.__init__).parameters:
+            arguments["prior_prob"] = cfg.MODEL.EQL.PRIOR_PROB
+        return {"num_classes": num_classes, **arguments}
 
     def check_head(self, num_classes: int, *, gives_quality: bool = False) -> None:
         """Refuse a head that this loss cannot train.

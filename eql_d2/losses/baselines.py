@@ -57,10 +57,6 @@ class SoftmaxCE(SoftmaxLoss):
     def __init__(self, num_classes: int):
         super().__init__(num_classes, num_logits=num_classes + 1)
 
-    @classmethod
-    def from_config(cls, cfg, num_classes):
-        return {"num_classes": num_classes}
-
     @torch.jit.unused
     def forward(
         self, logits: Tensor, targets: Tensor, *, normalizer: float | Tensor | None = None
@@ -84,10 +80,6 @@ class SigmoidCE(ClassificationLoss):
     @configurable
     def __init__(self, num_classes: int, prior_prob: float | None = 0.001):
         super().__init__(num_classes, num_logits=num_classes + 1, prior_prob=prior_prob)
-
-    @classmethod
-    def from_config(cls, cfg, num_classes):
-        return {"num_classes": num_classes, "prior_prob": cfg.MODEL.EQL.PRIOR_PROB}
 
     @torch.jit.unused
     def forward(

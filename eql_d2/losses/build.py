@@ -11,9 +11,9 @@ from .base import ClassificationLoss
 
 EQL_LOSS_REGISTRY = Registry("EQL_LOSS")
 EQL_LOSS_REGISTRY.__doc__ = """
-Classification losses by class name. A registered class is called as ``cls(cfg, num_classes)``:
-use :func:`detectron2.config.configurable` with ``from_config(cls, cfg, num_classes)``. One with a
-true attribute ``needs_image_frequency`` gets the argument ``image_frequency`` besides.
+Classification losses by class name. A registered class is called as ``cls(cfg, num_classes)``: its
+``__init__`` is :func:`detectron2.config.configurable`, by :meth:`ClassificationLoss.from_config`
+or one of its own. One with a true attribute ``needs_image_frequency`` gets ``image_frequency`` too.
 """
 
 

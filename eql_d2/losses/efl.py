@@ -99,17 +99,6 @@ class EFL(_EqualizedFocal):
         super().__init__(num_classes, gamma, scale, decay, prior_prob)
         self.alpha = alpha
 
-    @classmethod
-    def from_config(cls, cfg, num_classes):
-        return {
-            "num_classes": num_classes,
-            "gamma": cfg.MODEL.EQL.EFL.GAMMA,
-            "alpha": cfg.MODEL.EQL.EFL.ALPHA,
-            "scale": cfg.MODEL.EQL.EFL.SCALE,
-            "decay": cfg.MODEL.EQL.EFL.DECAY,
-            "prior_prob": cfg.MODEL.EQL.PRIOR_PROB,
-        }
-
     @torch.jit.unused
     def forward(
         self,
@@ -146,16 +135,6 @@ class EQFL(_EqualizedFocal):
         prior_prob: float | None = 0.001,
     ):
         super().__init__(num_classes, gamma, scale, decay, prior_prob)
-
-    @classmethod
-    def from_config(cls, cfg, num_classes):
-        return {
-            "num_classes": num_classes,
-            "gamma": cfg.MODEL.EQL.EQFL.GAMMA,
-            "scale": cfg.MODEL.EQL.EQFL.SCALE,
-            "decay": cfg.MODEL.EQL.EQFL.DECAY,
-            "prior_prob": cfg.MODEL.EQL.PRIOR_PROB,
-        }
 
     @torch.jit.unused
     def forward(

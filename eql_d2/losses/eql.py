@@ -111,14 +111,6 @@ class EQL(_FrequencyLoss):
     ):
         super().__init__(num_classes, image_frequency, lambda_, prior_prob)
 
-    @classmethod
-    def from_config(cls, cfg, num_classes):
-        return {
-            "num_classes": num_classes,
-            "lambda_": cfg.MODEL.EQL.EQL.LAMBDA,
-            "prior_prob": cfg.MODEL.EQL.PRIOR_PROB,
-        }
-
     @torch.jit.unused
     def forward(
         self, logits: Tensor, targets: Tensor, *, normalizer: float | Tensor | None = None
@@ -183,14 +175,6 @@ class SEQL(_FrequencyLoss, SoftmaxLoss):
         if not 0 <= gamma <= 1:
             raise InputError(f"gamma of SEQL is {gamma}: it is a probability, give 0 to 1")
         self.gamma = gamma
-
-    @classmethod
-    def from_config(cls, cfg, num_classes):
-        return {
-            "num_classes": num_classes,
-            "lambda_": cfg.MODEL.EQL.SEQL.LAMBDA,
-            "gamma": cfg.MODEL.EQL.SEQL.GAMMA,
-        }
 
     @torch.jit.unused
     def forward(

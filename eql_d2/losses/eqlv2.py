@@ -93,18 +93,6 @@ class EQLv2(ClassificationLoss):
         # The official code starts at 100, where both weights are 1.
         self.statistics = GradientStatistics(num_classes, initial_ratio=100.0, decay=decay)
 
-    @classmethod
-    def from_config(cls, cfg, num_classes):
-        return {
-            "num_classes": num_classes,
-            "gamma": cfg.MODEL.EQL.EQLV2.GAMMA,
-            "mu": cfg.MODEL.EQL.EQLV2.MU,
-            "alpha": cfg.MODEL.EQL.EQLV2.ALPHA,
-            "objectness": cfg.MODEL.EQL.EQLV2.OBJECTNESS,
-            "prior_prob": cfg.MODEL.EQL.PRIOR_PROB,
-            "decay": cfg.MODEL.EQL.EQLV2.DECAY,
-        }
-
     @torch.jit.unused
     def forward(
         self, logits: Tensor, targets: Tensor, *, normalizer: float | Tensor | None = None

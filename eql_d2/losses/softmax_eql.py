@@ -122,16 +122,6 @@ class SoftmaxEQL(SoftmaxLoss):
         self.eps = eps
         self.statistics = GradientStatistics(num_classes, decay=decay)
 
-    @classmethod
-    def from_config(cls, cfg, num_classes):
-        return {
-            "num_classes": num_classes,
-            "tau": cfg.MODEL.EQL.SOFTMAXEQL.TAU,
-            "indicator": cfg.MODEL.EQL.SOFTMAXEQL.INDICATOR,
-            "eps": cfg.MODEL.EQL.SOFTMAXEQL.EPS,
-            "decay": cfg.MODEL.EQL.SOFTMAXEQL.DECAY,
-        }
-
     @torch.jit.unused
     def forward(
         self, logits: Tensor, targets: Tensor, *, normalizer: float | Tensor | None = None
