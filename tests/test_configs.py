@@ -143,7 +143,6 @@ LEAVES = YAML + [p.with_suffix(".py") for p in TWINS if p.parent.name != "quick_
 
 @pytest.mark.parametrize("path", LEAVES, ids=lambda path: str(path.relative_to(CONFIGS)))
 def test_a_leaf_is_short(path):
-    # A ResNeXt needs its stages one by one.
     assert len(path.read_text().splitlines()) <= 15
 
 

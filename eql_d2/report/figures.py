@@ -127,7 +127,9 @@ def ratio_over_time(runs: Sequence[Run], loss: str | None = None) -> ReportFigur
             color, style = GROUP_STYLES[group]
             marker = "o" if len(rows) < 10 else ""
             axis.fill_between(iterations[rows], low, high, color=color, alpha=0.18, linewidth=0)
-            axis.plot(iterations[rows], median, style, color=color, marker=marker, markersize=4)
+            axis.plot(
+                iterations[rows], median, linestyle=style, color=color, marker=marker, markersize=4
+            )
             axis.lines[-1].set_label(GROUP_NAMES[group])
             medians.append(f"{GROUP_NAMES[group]} {median[0]:.2f} to {median[-1]:.2f}")
         axis.set_xlabel("iteration")

@@ -3,14 +3,17 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog, get_detection_dataset_dicts
 from PIL import Image
 
-from eql_d2 import InputError
+from eql_d2 import EQLv2, InputError
+from eql_d2.data import category_table, class_names
 from eql_d2.data.datasets import register_open_images
 from eql_d2.data.datasets.builtin import register_builtin_open_images
 from eql_d2.data.datasets.open_images import convert_open_images
 from eql_d2.data.datasets.open_images.classes import read_categories
+from eql_d2.tasks import check_data_sets
 from tests.data.counts import image_count
 
 pytestmark = pytest.mark.usefixtures("no_datasets_left")
@@ -239,6 +242,15 @@ def test_builtin_names_read_nothing_before_they_are_used(files, monkeypatch):
             files / "datasets/openimages/annotations/challenge_2019_train.json"
         )
         (files / "images").rename(files / "datasets/openimages/train")
+        # b: before it is loaded, the first line tells classes, counts and groups
+        assert class_names(names[0]) == ["Cat", "Ball, foot", "Ball", "Toy"]
+        table = category_table(names[0])
+        assert MetadataCatalog.get(names[0]).get("thing_classes") is None
+        assert table.counts.instance_count.tolist() == [0, 2, 1, 0]
+        assert table.groups.groups == ["1", "4", "3", "2"]
+        model = torch.nn.ModuleDict({"loss": EQLv2(3)})
+        with pytest.raises(InputError, match=f"3 classes but data set '{names[0]}' has 4"):
+            check_data_sets(model, names[:1], [])
         records = get_detection_dataset_dicts(names[0])  # as a loader for training does
         assert [record["image_id"] for record in records] == [1, 2]
         assert image_count(names[0]).tolist() == [0, 1, 1, 0]

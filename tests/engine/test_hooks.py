@@ -75,6 +75,15 @@ def test_a_group_without_categories_has_no_scalar_and_no_warning(eqlv2, tmp_path
     assert "gradient_ratio/rare" in scalars and "gradient_ratio/common" not in scalars
 
 
+def test_b_open_images_has_the_five_groups_of_its_evaluator(eqlv2, tmp_path):
+    scalars, _ = log(started(eqlv2, tmp_path, groups="1155"), 10)
+    found = {name: value for name, value in scalars.items() if "ratio/group" in name}
+    assert found == pytest.approx(
+        {"gradient_ratio/group_1_of_5": 0.25, "gradient_ratio/group_5_of_5": 0.75}
+    )
+    assert "gradient_ratio/rare" not in scalars
+
+
 def test_losses_are_told_apart_by_path_with_and_without_ddp(tmp_path):
     heads = nn.ModuleList([nn.ModuleDict({"loss_cls": EFL(4)}) for _ in range(3)])
     heads[1]["loss_cls"].statistics.update(torch.ones(4), 4 * torch.ones(4))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
-from detectron2.data import DatasetCatalog
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.engine.hooks import PreciseBN
 from detectron2.modeling import build_model
 from detectron2.utils.env import seed_all_rng
@@ -69,6 +69,37 @@ def test_eql_counts_its_frequencies_from_the_training_data(registered_cfg):
     model = trained(registered_cfg).model
     frequency = model.roi_heads.box_predictor.loss_cls.image_frequency
     torch.testing.assert_close(frequency, torch.tensor([8, 4, 2, 2, 1]).double() / 8)
+
+
+def test_b_eql_reads_the_annotations_once_before_the_first_step(registered_cfg):
+    """Not in the first forward, and not once for each stage of a cascade."""
+    cfg = registered_cfg
+    cfg.MODEL.EQL.LOSS = "EQL"
+    cfg.MODEL.ROI_HEADS.NAME = "EQLCascadeROIHeads"
+    cfg.MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG = True
+    loaded, load = [], DatasetCatalog["tiny_train"]
+
+    def counting():
+        loaded.append(True)
+        return load()
+
+    DatasetCatalog.remove("tiny_train")
+    DatasetCatalog.register("tiny_train", counting)
+    metadata = MetadataCatalog.get("tiny_train").as_dict()
+    MetadataCatalog.remove("tiny_train")
+    counts = ("class_image_count", "num_annotated_images")
+    MetadataCatalog.get("tiny_train").set(
+        **{key: value for key, value in metadata.items() if key not in counts}
+    )
+    trainer = Trainer(cfg)
+    losses = [predictor.loss_cls for predictor in trainer.model.roi_heads.box_predictor]
+    assert len(losses) == 3
+    for loss in losses:
+        assert loss.image_frequency.tolist() == [1, 0.5, 0.25, 0.25, 0.125]
+    assert len(loaded) == 2  # by the data loader, and to be counted
+    trainer.max_iter = 1
+    trainer.train()
+    assert len(loaded) == 2
 
 
 def test_evaluation_needs_no_training_annotations(registered_cfg):

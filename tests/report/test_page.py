@@ -172,3 +172,23 @@ def test_the_command_prints_the_path_or_one_line(runs, tmp_path, monkeypatch, ca
     with pytest.raises(SystemExit) as stop:
         call()
     assert stop.value.code == 2
+
+
+def test_b_a_page_of_open_images_has_its_five_groups(tmp_path):
+    folder = make_run(tmp_path / "run", names=[f"c{i}" for i in range(30)])
+    for path in (
+        folder / "gradient_record.json",
+        folder / "inference/my_val/per_category_bbox.json",
+    ):
+        text = path.read_text()
+        for group, number in (("f", "5"), ("c", "3"), ("r", "1")):
+            text = text.replace(f'"group": "{group}"', f'"group": "{number}"')
+        path.write_text(text)
+    page = write_report([folder]).read_text()
+    assert {row[1] for row in rows_of(page)} == {f"group {i} of 5" for i in (1, 3, 5)}
+    assert page.count("<img ") == 4 and "group 1 of 5 0." in page
+
+
+def test_evaluator_and_rule_of_the_groups_come_from_evaluation_json(runs):
+    page = write_report(runs).read_text()
+    assert "LVISEvaluator (an engine 1.2)" in page and "rare to 10 training images" in page
