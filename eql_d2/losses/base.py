@@ -11,6 +11,10 @@ from torch import Tensor, nn
 from ..exceptions import InputError
 from .gradient_statistics import GradientStatistics
 
+# What divides the summed loss, and the logits of a dense head, level by level
+Normalizer = float | Tensor | None
+Maps = Tensor | Sequence[Tensor]
+
 
 class ClassificationLoss(nn.Module):
     """A classification loss that also owns what follows from it: columns, prior and scores.
@@ -97,9 +101,7 @@ class ClassificationLoss(nn.Module):
             self._refuse_recomputation()
         return super().__call__(*args, **kwargs)
 
-    def forward(
-        self, logits: Tensor, targets: Tensor, *, normalizer: float | Tensor | None = None
-    ) -> Tensor:
+    def forward(self, logits: Tensor, targets: Tensor, *, normalizer: Normalizer = None) -> Tensor:
         """Compute the loss and, in training, accumulate its statistics.
 
         Args:
@@ -152,7 +154,7 @@ class ClassificationLoss(nn.Module):
             self.statistics.update(pos_grad[: self.num_classes], neg_grad[: self.num_classes])
 
     @torch.jit.unused
-    def _normalizer(self, normalizer: float | Tensor | None, targets: Tensor) -> float | Tensor:
+    def _normalizer(self, normalizer: Normalizer, targets: Tensor) -> float | Tensor:
         return self._default_normalizer(targets) if normalizer is None else normalizer
 
     def _apply(self, fn, *args, **kwargs):
@@ -217,7 +219,7 @@ class DenseLoss(ClassificationLoss):
         return ((targets >= 0) & (targets < self.num_classes)).sum().clamp(min=1)
 
     @torch.jit.unused
-    def _planes(self, logits: Tensor | Sequence[Tensor], per_anchor: Tensor | None):
+    def _planes(self, logits: Maps, per_anchor: Tensor | None):
         """Logits as (P, C, S), and what is given for each anchor as (P, S)."""
         if isinstance(logits, Tensor):
             self._check_shapes(logits, per_anchor)

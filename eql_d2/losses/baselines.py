@@ -1,14 +1,12 @@
 """The baselines that the equalization losses are compared with: Detectron2's own losses."""
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from detectron2.config import configurable
 from torch import Tensor
 
 from ..exceptions import InputError
-from .base import ClassificationLoss, DenseLoss, in_float32
+from .base import ClassificationLoss, DenseLoss, Maps, Normalizer, in_float32
 from .build import EQL_LOSS_REGISTRY
 from .functional import (
     class_focal_loss,
@@ -18,6 +16,33 @@ from .functional import (
 
 # Label that F.cross_entropy ignores
 _IGNORED = -100
+
+
+class SigmoidLoss(ClassificationLoss):
+    """What sigmoid losses share: weighted cross entropy of each column on its own. A subclass has
+    the weights; the scores are those of a loss that does not use column C of a box head."""
+
+    def _weights(self, logits: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Weights of the K columns as positive, (K,), as negative, (K,) or (G, K), and the group of
+        each label, see :func:`weighted_sigmoid_cross_entropy`."""
+        raise NotImplementedError
+
+    @torch.jit.unused
+    def forward(self, logits: Tensor, targets: Tensor, *, normalizer: Normalizer = None) -> Tensor:
+        self._check_shapes(logits, targets)
+        sums = weighted_sigmoid_cross_entropy(logits, targets, *self._weights(logits))
+        self._accumulate(sums.pos_grad, sums.neg_grad)
+        return sums.loss / self._normalizer(normalizer, targets)
+
+    def scores(self, logits: Tensor) -> Tensor:
+        return in_float32(logits[:, : self.num_classes]).sigmoid()
+
+    @torch.jit.unused
+    def _foreground(self, logits: Tensor) -> Tensor:
+        """1 for the C foreground columns, 0 for others, float32 (K,)."""
+        weight = logits.new_ones(logits.shape[1], dtype=torch.float32)
+        weight[self.num_classes :] = 0
+        return weight
 
 
 class SoftmaxLoss(ClassificationLoss):
@@ -58,15 +83,13 @@ class SoftmaxCE(SoftmaxLoss):
         super().__init__(num_classes, num_logits=num_classes + 1)
 
     @torch.jit.unused
-    def forward(
-        self, logits: Tensor, targets: Tensor, *, normalizer: float | Tensor | None = None
-    ) -> Tensor:
+    def forward(self, logits: Tensor, targets: Tensor, *, normalizer: Normalizer = None) -> Tensor:
         self._check_shapes(logits, targets)
         return self._cross_entropy(logits, targets, self._normalizer(normalizer, targets))
 
 
 @EQL_LOSS_REGISTRY.register()
-class SigmoidCE(ClassificationLoss):
+class SigmoidCE(SigmoidLoss):
     """Sigmoid cross entropy, each class on its own; the column C of a box head is unused.
 
     Same loss and same scores as Detectron2's ``FastRCNNOutputLayers(use_sigmoid_ce=True)``.
@@ -82,28 +105,58 @@ class SigmoidCE(ClassificationLoss):
         super().__init__(num_classes, num_logits=num_classes + 1, prior_prob=prior_prob)
 
     @torch.jit.unused
-    def forward(
-        self, logits: Tensor, targets: Tensor, *, normalizer: float | Tensor | None = None
-    ) -> Tensor:
-        self._check_shapes(logits, targets)
-        weight = logits.new_ones(logits.shape[1], dtype=torch.float32)
-        weight[self.num_classes :] = 0
-        loss, pos_grad, neg_grad = weighted_sigmoid_cross_entropy(logits, targets, weight, weight)
-        self._accumulate(pos_grad, neg_grad)
-        return loss / self._normalizer(normalizer, targets)
-
-    def scores(self, logits: Tensor) -> Tensor:
-        return in_float32(logits[:, : self.num_classes]).sigmoid()
+    def _weights(self, logits: Tensor) -> tuple[Tensor, Tensor, None]:
+        weight = self._foreground(logits)
+        return weight, weight, None
 
 
-@EQL_LOSS_REGISTRY.register()
-class FocalLoss(DenseLoss):
-    """Focal loss (arXiv 1708.02002), the baseline; Detectron2's RetinaNet with less memory.
+class FocalFamily(DenseLoss):
+    """What focal losses share: the maths of :func:`class_focal_loss`. A subclass has the factors.
 
     Args:
         num_classes: number C of classes.
         gamma: focusing factor.
         alpha: weight of the positives, 1 - alpha of the negatives; negative for none.
+        prior_prob: probability that each class starts with.
+
+    Raises:
+        InputError: gamma is negative.
+    """
+
+    def __init__(self, num_classes: int, gamma: float, alpha: float, prior_prob: float | None):
+        super().__init__(num_classes, prior_prob)
+        if gamma < 0:
+            raise InputError(f"gamma of {type(self).__name__} is {gamma}: it must not be negative")
+        self.gamma = gamma
+        self.alpha = alpha
+
+    def _factors(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Focusing factor and weight of each class, (C,)."""
+        raise NotImplementedError
+
+    @torch.jit.unused
+    def _loss(
+        self, logits: Maps, targets: Tensor, normalizer: Normalizer, quality: Tensor | None = None
+    ) -> Tensor:
+        planes, labels = self._planes(logits, targets)
+        if quality is not None:
+            quality = self._planes(logits, quality)[1]
+        gamma, weight = self._factors(targets.device)
+        weight = weight / self._normalizer(normalizer, targets)
+        of_positives, of_negatives = (self.alpha, 1 - self.alpha) if self.alpha >= 0 else (1.0, 1.0)
+        loss, pos_grad, neg_grad = class_focal_loss(
+            planes, labels, gamma, of_positives * weight, of_negatives * weight, quality
+        )
+        self._accumulate(pos_grad, neg_grad)
+        return loss
+
+
+@EQL_LOSS_REGISTRY.register()
+class FocalLoss(FocalFamily):
+    """Focal loss (arXiv 1708.02002), the baseline; Detectron2's RetinaNet with less memory.
+
+    Args:
+        num_classes, gamma, alpha: see :class:`FocalFamily`.
         prior_prob: probability that each class starts with. RetinaNet has 0.01; the default is
             that of the official EFL baseline.
     """
@@ -116,10 +169,7 @@ class FocalLoss(DenseLoss):
         alpha: float = 0.25,
         prior_prob: float | None = 0.001,
     ):
-        super().__init__(num_classes, prior_prob)
-        check_not_negative("FocalLoss", gamma=gamma)
-        self.gamma = gamma
-        self.alpha = alpha
+        super().__init__(num_classes, gamma, alpha, prior_prob)
 
     @classmethod
     def from_config(cls, cfg, num_classes):
@@ -130,31 +180,10 @@ class FocalLoss(DenseLoss):
             "prior_prob": cfg.MODEL.EQL.PRIOR_PROB,
         }
 
+    def _factors(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        one = torch.ones(self.num_classes, device=device)
+        return self.gamma * one, one
+
     @torch.jit.unused
-    def forward(
-        self,
-        logits: Tensor | Sequence[Tensor],
-        targets: Tensor,
-        *,
-        normalizer: float | Tensor | None = None,
-    ) -> Tensor:
-        planes, labels = self._planes(logits, targets)
-        one = torch.ones(self.num_classes, device=targets.device)
-        one /= self._normalizer(normalizer, targets)
-        pos_weight, neg_weight = alpha_weights(self.alpha)
-        gamma = torch.full_like(one, self.gamma)
-        loss, pos_grad, neg_grad = class_focal_loss(
-            planes, labels, gamma, pos_weight * one, neg_weight * one
-        )
-        self._accumulate(pos_grad, neg_grad)
-        return loss
-
-
-def alpha_weights(alpha: float) -> tuple[float, float]:
-    return (alpha, 1 - alpha) if alpha >= 0 else (1.0, 1.0)
-
-
-def check_not_negative(loss: str, **arguments: float) -> None:
-    for name, value in arguments.items():
-        if value < 0:
-            raise InputError(f"{name} of {loss} is {value}: it must not be negative")
+    def forward(self, logits: Maps, targets: Tensor, *, normalizer: Normalizer = None) -> Tensor:
+        return self._loss(logits, targets, normalizer)

@@ -1,20 +1,17 @@
 """Equalized Focal Loss and Equalized Quality Focal Loss (CVPR 2022, arXiv 2201.02593)."""
 
-from collections.abc import Sequence
-
 import torch
 from detectron2.config import configurable
 from torch import Tensor
 
 from ..exceptions import InputError
-from .base import DenseLoss
-from .baselines import alpha_weights, check_not_negative
+from .base import Maps, Normalizer
+from .baselines import FocalFamily
 from .build import EQL_LOSS_REGISTRY
-from .functional import class_focal_loss
 from .gradient_statistics import GradientStatistics
 
 
-class _EqualizedFocal(DenseLoss):
+class _EqualizedFocal(FocalFamily):
     """What EFL and EQFL share: factors of each class from its gradient ratio.
 
     .. math::
@@ -26,38 +23,26 @@ class _EqualizedFocal(DenseLoss):
         self,
         num_classes: int,
         gamma: float,
+        alpha: float,
         scale: float,
         decay: float,
         prior_prob: float | None,
     ):
-        super().__init__(num_classes, prior_prob)
-        check_not_negative(type(self).__name__, gamma=gamma, scale=scale)
+        super().__init__(num_classes, gamma, alpha, prior_prob)
+        if scale < 0:
+            raise InputError(f"scale of {type(self).__name__} is {scale}: it must not be negative")
         if gamma == 0:
             raise InputError(f"gamma of {type(self).__name__} is 0: it divides, give 2 for example")
-        self.gamma = gamma
         self.scale = scale
         # The official code starts with a ratio of 1, where the loss is the plain focal loss.
         self.statistics = GradientStatistics(num_classes, initial_ratio=1.0, decay=decay)
 
-    def _loss(self, logits, targets, normalizer, alpha, quality=None) -> Tensor:
-        planes, labels = self._planes(logits, targets)
-        if quality is not None:
-            quality = self._planes(logits, quality)[1]
-        gamma = self._focus()
-        weight = gamma / self.gamma / self._normalizer(normalizer, targets)
-        pos_weight, neg_weight = alpha_weights(alpha)
-        loss, pos_grad, neg_grad = class_focal_loss(
-            planes, labels, gamma, pos_weight * weight, neg_weight * weight, quality
-        )
-        self._accumulate(pos_grad, neg_grad)
-        return loss
-
-    def _focus(self) -> Tensor:
-        """Focusing factor of each class, float64 (C,)."""
-        return self.gamma + self.scale * (1 - self.statistics.ratio().clamp(0, 1))
+    def _factors(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        gamma = self.gamma + self.scale * (1 - self.statistics.ratio().clamp(0, 1))
+        return gamma, gamma / self.gamma
 
     def class_weights(self) -> tuple[Tensor, Tensor]:
-        weight = self._focus() / self.gamma
+        weight = self._factors(self.statistics.pos_grad.device)[1]
         return weight, weight
 
     def extra_repr(self) -> str:
@@ -96,18 +81,11 @@ class EFL(_EqualizedFocal):
         decay: float = 1.0,
         prior_prob: float | None = 0.001,
     ):
-        super().__init__(num_classes, gamma, scale, decay, prior_prob)
-        self.alpha = alpha
+        super().__init__(num_classes, gamma, alpha, scale, decay, prior_prob)
 
     @torch.jit.unused
-    def forward(
-        self,
-        logits: Tensor | Sequence[Tensor],
-        targets: Tensor,
-        *,
-        normalizer: float | Tensor | None = None,
-    ) -> Tensor:
-        return self._loss(logits, targets, normalizer, self.alpha)
+    def forward(self, logits: Maps, targets: Tensor, *, normalizer: Normalizer = None) -> Tensor:
+        return self._loss(logits, targets, normalizer)
 
 
 @EQL_LOSS_REGISTRY.register()
@@ -134,15 +112,10 @@ class EQFL(_EqualizedFocal):
         decay: float = 1.0,
         prior_prob: float | None = 0.001,
     ):
-        super().__init__(num_classes, gamma, scale, decay, prior_prob)
+        super().__init__(num_classes, gamma, -1.0, scale, decay, prior_prob)
 
     @torch.jit.unused
     def forward(
-        self,
-        logits: Tensor | Sequence[Tensor],
-        targets: Tensor,
-        *,
-        normalizer: float | Tensor | None = None,
-        quality: Tensor,
+        self, logits: Maps, targets: Tensor, *, normalizer: Normalizer = None, quality: Tensor
     ) -> Tensor:
-        return self._loss(logits, targets, normalizer, alpha=-1.0, quality=quality)
+        return self._loss(logits, targets, normalizer, quality)

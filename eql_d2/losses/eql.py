@@ -8,10 +8,9 @@ from detectron2.config import configurable
 from torch import Tensor
 
 from ..exceptions import InputError
-from .base import ClassificationLoss, in_float32
-from .baselines import SoftmaxLoss
+from .base import ClassificationLoss, Normalizer
+from .baselines import SigmoidLoss, SoftmaxLoss
 from .build import EQL_LOSS_REGISTRY
-from .functional import weighted_sigmoid_cross_entropy
 
 ImageFrequency = Tensor | Callable[[], Tensor]
 
@@ -73,7 +72,7 @@ class _FrequencyLoss(ClassificationLoss):
 
 
 @EQL_LOSS_REGISTRY.register()
-class EQL(_FrequencyLoss):
+class EQL(_FrequencyLoss, SigmoidLoss):
     r"""Sigmoid cross entropy in which foreground samples do not push down the tail classes.
 
     .. math::
@@ -112,26 +111,11 @@ class EQL(_FrequencyLoss):
         super().__init__(num_classes, image_frequency, lambda_, prior_prob)
 
     @torch.jit.unused
-    def forward(
-        self, logits: Tensor, targets: Tensor, *, normalizer: float | Tensor | None = None
-    ) -> Tensor:
-        self._check_shapes(logits, targets)
-        pos_weight = logits.new_ones(logits.shape[1], dtype=torch.float32)
-        pos_weight[self.num_classes :] = 0
-        foreground_weight = pos_weight.masked_fill(self._is_tail(logits), 0)
+    def _weights(self, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        pos_weight = self._foreground(logits)
+        of_foreground = pos_weight.masked_fill(self._is_tail(logits), 0)
         is_foreground = torch.arange(logits.shape[1], device=logits.device) < self.num_classes
-        loss, pos_grad, neg_grad = weighted_sigmoid_cross_entropy(
-            logits,
-            targets,
-            pos_weight,
-            neg_weight=torch.stack([pos_weight, foreground_weight]),
-            label_group=is_foreground.long(),
-        )
-        self._accumulate(pos_grad, neg_grad)
-        return loss / self._normalizer(normalizer, targets)
-
-    def scores(self, logits: Tensor) -> Tensor:
-        return in_float32(logits[:, : self.num_classes]).sigmoid()
+        return pos_weight, torch.stack([pos_weight, of_foreground]), is_foreground.long()
 
     def extra_repr(self) -> str:
         return f"num_classes={self.num_classes}, lambda_={self.lambda_}"
@@ -177,9 +161,7 @@ class SEQL(_FrequencyLoss, SoftmaxLoss):
         self.gamma = gamma
 
     @torch.jit.unused
-    def forward(
-        self, logits: Tensor, targets: Tensor, *, normalizer: float | Tensor | None = None
-    ) -> Tensor:
+    def forward(self, logits: Tensor, targets: Tensor, *, normalizer: Normalizer = None) -> Tensor:
         self._check_shapes(logits, targets)
         per_class = [1, -1] + [1] * (logits.dim() - 2)
         left_out = torch.rand(logits.shape, device=logits.device) < self.gamma

@@ -5,9 +5,9 @@ from detectron2.config import configurable
 from torch import Tensor
 
 from ..exceptions import InputError
-from .base import ClassificationLoss, in_float32
+from .base import in_float32
+from .baselines import SigmoidLoss
 from .build import EQL_LOSS_REGISTRY
-from .functional import weighted_sigmoid_cross_entropy
 from .gradient_statistics import GradientStatistics
 
 
@@ -34,7 +34,7 @@ def gradient_guided_weights(
 
 
 @EQL_LOSS_REGISTRY.register()
-class EQLv2(ClassificationLoss):
+class EQLv2(SigmoidLoss):
     r"""Sigmoid cross entropy, reweighted by the accumulated gradient ratio of each class.
 
     .. math::
@@ -94,20 +94,13 @@ class EQLv2(ClassificationLoss):
         self.statistics = GradientStatistics(num_classes, initial_ratio=100.0, decay=decay)
 
     @torch.jit.unused
-    def forward(
-        self, logits: Tensor, targets: Tensor, *, normalizer: float | Tensor | None = None
-    ) -> Tensor:
-        self._check_shapes(logits, targets)
+    def _weights(self, logits: Tensor) -> tuple[Tensor, Tensor, None]:
         pos_weight, neg_weight = self.class_weights()
         if logits.shape[1] > self.num_classes:
             column_c = pos_weight.new_full((1,), float(self.objectness))
             pos_weight = torch.cat([pos_weight, column_c])
             neg_weight = torch.cat([neg_weight, column_c])
-        loss, pos_grad, neg_grad = weighted_sigmoid_cross_entropy(
-            logits, targets, pos_weight, neg_weight
-        )
-        self._accumulate(pos_grad, neg_grad)
-        return loss / self._normalizer(normalizer, targets)
+        return pos_weight, neg_weight, None
 
     def class_weights(self) -> tuple[Tensor, Tensor]:
         return gradient_guided_weights(self.statistics.ratio(), self.gamma, self.mu, self.alpha)

@@ -6,6 +6,7 @@ from detectron2.utils import comm
 from torch import Tensor
 
 from ..exceptions import InputError
+from .base import Normalizer
 from .baselines import SoftmaxLoss
 from .build import EQL_LOSS_REGISTRY
 from .functional import softmax_cross_entropy
@@ -123,9 +124,7 @@ class SoftmaxEQL(SoftmaxLoss):
         self.statistics = GradientStatistics(num_classes, decay=decay)
 
     @torch.jit.unused
-    def forward(
-        self, logits: Tensor, targets: Tensor, *, normalizer: float | Tensor | None = None
-    ) -> Tensor:
+    def forward(self, logits: Tensor, targets: Tensor, *, normalizer: Normalizer = None) -> Tensor:
         self._check_shapes(logits, targets)
         loss, pos_grad, neg_grad = softmax_cross_entropy(
             logits,
