@@ -32,8 +32,8 @@ clean:
 # The last two packages cannot come with the rest: see requirements.txt. Their hashes are pinned.
 $(VENV)/.ready: $(REQUIREMENTS)
 	@echo "making $(VENV) (about 6 GB with PyTorch's CUDA build; a few minutes)"
-	$(PYTHON) -c 'import sys; assert (3, 10) <= sys.version_info < (3, 13), sys.version' || \
-		{ echo "Python 3.10 to 3.12 is needed: make PYTHON=python3.11 ..."; exit 1; }
+	$(PYTHON) -c 'import sys; assert (3, 10) <= sys.version_info < (3, 15), sys.version' || \
+		{ echo "Python 3.10 to 3.14 is needed: make PYTHON=python3.13 ..."; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
 	$(PIP) -r $(REQUIREMENTS)
 	sed -n 's/^#no-deps //p' $(REQUIREMENTS) > $(VENV)/no-deps.txt

@@ -3,7 +3,7 @@
 import copy
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import detectron2.utils.comm as comm
@@ -11,8 +11,6 @@ from detectron2.data import MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 
 from ..exceptions import InputError
-from .evaluated_categories import EvaluatedCategories
-from .evaluation_json import write_evaluation
 from .rank_predictions import PredictionWriter, RankPredictions
 
 
@@ -61,18 +59,6 @@ class InstanceEvaluator(DatasetEvaluator):
     def _evaluate(self, joined: Any) -> dict[str, dict[str, float]]:
         """Evaluate what :meth:`_join` returned."""
         raise NotImplementedError
-
-    def _write_evaluation(
-        self,
-        evaluator: str,
-        results: Mapping[str, Mapping[str, float]],
-        categories: EvaluatedCategories,
-        num_tested: int,
-    ) -> None:
-        """:func:`write_evaluation` into the output folder."""
-        write_evaluation(
-            self._output_dir, self._dataset_name, evaluator, results, categories, num_tested
-        )
 
     def reset(self) -> None:
         """Start afresh; what has been written but not evaluated is removed."""

@@ -222,7 +222,7 @@ def test_two_evaluations_in_a_row_are_independent(tmp_path, output_dir):
             "open_images_bbox_results.json",
             "per_category_bbox.json",
         ]
-        rows = json.loads((directory / names[0]).read_text())
+        rows = json.loads((directory / names[1]).read_text())
         assert len(rows) == len(detections)  # not expanded
 
 

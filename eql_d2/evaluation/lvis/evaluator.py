@@ -13,6 +13,7 @@ from ..evaluated_categories import (
     average_precision_by_category,
     mean_precision,
 )
+from ..evaluation_json import write_evaluation
 from ..instance_evaluator import InstanceEvaluator
 from ..prediction_files import is_empty, join_parts, join_top_per_category
 from ..rank_predictions import FIXED_AP, TASKS, RankPredictions
@@ -143,7 +144,9 @@ class LVISEvaluator(InstanceEvaluator):
             return {}
         with clean_file(self._truth, self._directory) as truth_file:
             results = {task: self._evaluate_task(task, truth_file) for task in tasks}
-        self._write_evaluation(
+        write_evaluation(
+            self._output_dir,
+            self._dataset_name,
             f"LVISEvaluator ({self._engine.name})",
             results,
             self._categories,

@@ -12,6 +12,7 @@ from detectron2.utils.logger import create_small_table
 from ...data import CategoryTable, group_by_instances
 from ...exceptions import InputError
 from ..evaluated_categories import EvaluatedCategories, mean_known
+from ..evaluation_json import write_evaluation
 from ..instance_evaluator import InstanceEvaluator
 from ..prediction_files import join_parts
 from ..rank_predictions import RankPredictions
@@ -145,6 +146,12 @@ class OpenImagesEvaluator(InstanceEvaluator):
             ap,
             instance_count=[truth.instance_count.get(i, 0) for i in categories.ids],
         )
-        num_tested = int(np.isfinite(ap).sum())
-        self._write_evaluation("OpenImagesEvaluator", {"bbox": results}, categories, num_tested)
+        write_evaluation(
+            self._output_dir,
+            self._dataset_name,
+            "OpenImagesEvaluator",
+            {"bbox": results},
+            categories,
+            int(np.isfinite(ap).sum()),
+        )
         return {"bbox": results}
