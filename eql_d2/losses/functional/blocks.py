@@ -6,11 +6,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-# Elements of one block. Small enough for its few temporaries to stay in a cache of a CPU; not
-# smaller, since each operation wakes all threads, which is dear where the cores are busy. On other
+# Elements of all temporaries of a block together. Few enough to stay in a cache of a CPU; not
+# fewer, since each operation wakes all threads, which is dear where the cores are busy. On other
 # devices the blocks only bound the extra memory.
-_BLOCK_ELEMENTS = {"cpu": 2**19}
-_DEFAULT_BLOCK_ELEMENTS = 2**24
+_ELEMENTS = {"cpu": 2**22}
+_DEFAULT_ELEMENTS = 2**27
 
 
 class Block(NamedTuple):
@@ -29,20 +29,28 @@ class Block(NamedTuple):
     class_dim: int
 
 
-def block_elements(device: torch.device) -> int:
-    """Largest number of elements of a block on a device."""
-    return _BLOCK_ELEMENTS.get(device.type, _DEFAULT_BLOCK_ELEMENTS)
+def block_elements(device: torch.device, num_temporaries: int) -> int:
+    """Largest number of elements of a block.
+
+    Args:
+        device: of the logits.
+        num_temporaries: of the size of a block that a function needs at once, about.
+    """
+    return _ELEMENTS.get(device.type, _DEFAULT_ELEMENTS) // num_temporaries
 
 
-def iterate_blocks(logits: Tensor, targets: Tensor, gradient: Tensor) -> Iterator[Block]:
+def iterate_blocks(
+    logits: Tensor, targets: Tensor, gradient: Tensor, num_temporaries: int
+) -> Iterator[Block]:
     """Cut rows (R, K), or maps (N, K, ...) image by image, into blocks of all columns.
 
     Args:
         logits: (R, K) or (N, K, ...).
         targets: int64 (R,) or (N, ...), or soft labels of the shape of ``logits``.
         gradient: contiguous, of the shape of ``logits``.
+        num_temporaries: see :func:`block_elements`.
     """
-    step = max(1, block_elements(logits.device) // max(1, logits.shape[1]))
+    step = max(1, block_elements(logits.device, num_temporaries) // max(1, logits.shape[1]))
     if logits.dim() == 2:
         for start in range(0, logits.shape[0], step):
             part = slice(start, start + step)
@@ -58,10 +66,12 @@ def iterate_blocks(logits: Tensor, targets: Tensor, gradient: Tensor) -> Iterato
             )
 
 
-def iterate_planes(shape: torch.Size, device: torch.device) -> Iterator[tuple[slice, slice]]:
+def iterate_planes(
+    shape: torch.Size, device: torch.device, num_temporaries: int
+) -> Iterator[tuple[slice, slice]]:
     """Cut (P, C, S) into blocks: some planes with all columns, or some columns of one plane."""
     planes, columns, positions = shape
-    elements = block_elements(device)
+    elements = block_elements(device, num_temporaries)
     column_step = max(1, min(columns, elements // max(1, positions)))
     plane_step = max(1, elements // max(1, columns * positions))
     for plane in range(0, planes, plane_step):

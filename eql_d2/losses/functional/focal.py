@@ -78,7 +78,7 @@ def _add_negatives(z, label, gamma, weight, gradient) -> Tensor:
     ignored = (label < 0).nonzero(as_tuple=True)
     gamma, weight = gamma[:, None], weight[:, None]
     sums = torch.zeros(3, len(gamma), dtype=torch.float64, device=z.device)
-    for planes, classes in iterate_planes(z.shape, z.device):
+    for planes, classes in iterate_planes(z.shape, z.device, num_temporaries=8):
         block = z[planes, classes].to(gamma.dtype)
         neg_log = _softplus(block)  # -log(1 - p)
         p = block - neg_log  # log p, for now

@@ -56,7 +56,7 @@ class _WeightedSigmoidCE(OnePass):
         loss = torch.zeros((), dtype=torch.float64, device=logits.device)
         has_ignored = bool((targets < 0).any())
 
-        for block in iterate_blocks(logits, targets, gradient):
+        for block in iterate_blocks(logits, targets, gradient, num_temporaries=2):
             class_dim = block.class_dim
             z, label = block.logits.to(dtype), block.targets.clamp(min=0).unsqueeze(class_dim)
             ignored = (block.targets < 0).unsqueeze(class_dim) if has_ignored else None

@@ -50,7 +50,7 @@ class _SoftmaxCE(OnePass):
         is_hard = not targets.is_floating_point()
         has_ignored = is_hard and bool((targets < 0).any())
 
-        for block in iterate_blocks(logits, targets, gradient):
+        for block in iterate_blocks(logits, targets, gradient, num_temporaries=8):
             shape = (1, -1) if block.class_dim == 1 else (-1, 1)
             log_p = block.logits.to(dtype) + margin.to(dtype).view(shape)
             log_p = log_p.log_softmax(block.class_dim)

@@ -48,7 +48,7 @@ def test_groups_of_labels_choose_the_negative_weights():
 def test_blocks_do_not_show(monkeypatch):
     logits, targets, (pos_weight, neg_weight, _) = random_problem()
     whole = weighted_sigmoid_cross_entropy(logits, targets, pos_weight, neg_weight)
-    monkeypatch.setitem(blocks._BLOCK_ELEMENTS, "cpu", 7 * 40)
+    monkeypatch.setitem(blocks._ELEMENTS, "cpu", 2 * 7 * 40)
     in_blocks = weighted_sigmoid_cross_entropy(logits, targets, pos_weight, neg_weight)
     for a, b in zip(whole, in_blocks):
         torch.testing.assert_close(a, b)

@@ -39,7 +39,7 @@ def test_blocks_do_not_show(monkeypatch, shape, labels):
     if labels == "soft":
         targets = F.one_hot(targets, 40).movedim(-1, 1).double()
     whole = softmax_cross_entropy(logits, targets, margin)
-    monkeypatch.setitem(blocks._BLOCK_ELEMENTS, "cpu", 7 * 40)
+    monkeypatch.setitem(blocks._ELEMENTS, "cpu", 8 * 7 * 40)
     in_blocks = softmax_cross_entropy(logits, targets, margin)
     torch.testing.assert_close(tuple(whole), tuple(in_blocks))
     torch.testing.assert_close(*(torch.autograd.grad(r.loss, logits) for r in (whole, in_blocks)))
