@@ -124,6 +124,11 @@ def test_lazy_config_trains_resumes_and_evaluates(data):
     assert json.dumps(found) == json.dumps(expected)
 
 
+def test_unknown_setting_of_a_lazy_config_ends_with_one_line(data):
+    with pytest.raises(SystemExit, match="train.eql.log_perod is unknown: choose one of monitor"):
+        run(LAZY, data, opts=("train.eql.log_perod=3",))
+
+
 def test_coco_format_is_evaluated_by_frequency_groups(config, data):
     for split in ("train", "val"):
         path = data / f"{split}.json"

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from torch import nn
 
 from ..data import category_table
+from ..exceptions import InputError
 from ..losses import ClassificationLoss
 from ..tasks import check_num_classes, task_of
 from .hooks import GradientRatioHook, ReportHook, find_statistics
@@ -43,7 +44,12 @@ class EQLSettings:
 
     @classmethod
     def from_lazy(cls, cfg: DictConfig) -> "EQLSettings":
-        return cls(**cfg.train.get("eql", {}))
+        values = cfg.train.get("eql", {})
+        known = [field.name for field in dataclasses.fields(cls)]
+        for key in values:
+            if key not in known:
+                raise InputError(f"train.eql.{key} is unknown: choose one of {', '.join(known)}")
+        return cls(**values)
 
 
 def prepare_losses(model: nn.Module) -> None:
