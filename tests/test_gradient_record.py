@@ -185,6 +185,7 @@ def train(folder, last, started):
             hook.after_step()
 
 
+@pytest.mark.slow
 def test_killed_twenty_times_each_row_is_there_once(tmp_path):
     context = mp.get_context("forkserver")  # imports PyTorch once, not once a process
     context.set_forkserver_preload([__name__])

@@ -72,6 +72,7 @@ def metrics(data):
     return [json.loads(line) for line in (data / "output/metrics.json").open()]
 
 
+@pytest.mark.slow
 def test_yaml_trains_resumes_and_evaluates(config, data, no_datasets_left):
     run(config, data)
     before = statistics(data / "output/model_final.pth")
@@ -86,6 +87,7 @@ def test_yaml_trains_resumes_and_evaluates(config, data, no_datasets_left):
     assert {"bbox/AP", "bbox/APr", "segm/APf"} <= set(metrics(data)[-1])
 
 
+@pytest.mark.slow
 def test_lazy_config_trains_resumes_and_evaluates(data):
     opts = [
         "model.roi_heads.num_classes=5",
@@ -155,6 +157,7 @@ def test_coco_format_is_evaluated_by_frequency_groups(config, data):
     ],
     ids=["num-gpus", "torchrun"],
 )
+@pytest.mark.slow
 def test_two_cpu_processes_train_and_evaluate(config, data, launcher):
     launcher = [*launcher, "--dist-url", "auto"]
     result = run_process([*launcher, *arguments(config, data)], data)
@@ -163,6 +166,7 @@ def test_two_cpu_processes_train_and_evaluate(config, data, launcher):
     assert "bbox/AP" in metrics(data)[-1]
 
 
+@pytest.mark.slow
 def test_i_test_time_augmentation_is_honoured(config, data):
     """As by Detectron2's script, in training and with --eval-only."""
     opts = ("TEST.AUG.ENABLED", "True", "TEST.AUG.MIN_SIZES", "(64, 72)")
@@ -228,6 +232,7 @@ def test_missing_files_end_with_one_line(config, data):
     assert "nowhere.yaml' does not exist" in refused(data / "nowhere.yaml", data)
 
 
+@pytest.mark.slow
 def test_unreadable_image_ends_with_one_line_and_exit_code_1(config, data):
     for image in (data / "train").glob("*.png"):
         image.write_bytes(image.read_bytes()[:100])

@@ -91,6 +91,7 @@ def test_train_net_takes_the_data_of_each_task(task, tmp_path, monkeypatch):
     assert args.opts[-4:] == ["SEED", "1", "SOLVER.MAX_ITER", "20"]
 
 
+@pytest.mark.slow
 def test_a_failed_training_ends_the_demo_with_the_end_of_its_log(tmp_path, monkeypatch):
     monkeypatch.setattr(demo, "POLL_SECONDS", 0.5)
     task = demo.TASKS["twostage"]

@@ -48,6 +48,7 @@ def run(cfg, stop, result_file):
 
 
 @pytest.mark.parametrize("architecture", ["two-stage", "one-stage"])
+@pytest.mark.slow
 def test_resume_equals_the_uninterrupted_run_to_the_last_bit(tiny_cfg, tmp_path, architecture):
     statistics = "roi_heads.box_predictor.loss_cls.statistics.pos_grad"
     if architecture == "one-stage":

@@ -200,6 +200,7 @@ def test_retinanet_trains_and_evaluates(registered_cfg):
     assert "APr" in trainer._last_eval_results["bbox"]
 
 
+@pytest.mark.slow
 def test_precise_bn_of_the_real_trainer_does_not_count(registered_cfg):
     """PreciseBN runs forwards in training mode."""
     model = trained(registered_cfg).model

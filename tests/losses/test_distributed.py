@@ -46,6 +46,7 @@ def joined(loss_class=EQLv2):
 
 
 @pytest.mark.parametrize("loss_class", [EQLv2, SoftmaxEQL])
+@pytest.mark.slow
 def test_two_processes_with_half_the_batch_equal_one_with_the_whole(tmp_path, loss_class):
     for state in statistics_of([20, 20], tmp_path, loss_class):
         for name, value in joined(loss_class).items():
@@ -64,6 +65,7 @@ def train_efl(rank, result_file, port_file):
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_efl_of_two_processes_has_the_ratios_of_one(tmp_path):
     """The mean normaliser of the official code makes the sums of two processes twice as large."""
     mp.spawn(train_efl, (f"{tmp_path}/result", tmp_path / "store"), nprocs=2)
@@ -76,6 +78,7 @@ def test_efl_of_two_processes_has_the_ratios_of_one(tmp_path):
             torch.testing.assert_close(state[name], 2 * value, rtol=1e-6, atol=0)
 
 
+@pytest.mark.slow
 def test_t3_a_process_without_rois_does_not_hang_the_other(tmp_path):
     for state in statistics_of([40, 0], tmp_path):
         for name, value in joined().items():

@@ -298,6 +298,7 @@ class SameBatchesTrainer(Trainer):
         super().run_step()
 
 
+@pytest.mark.slow
 def test_resume_equals_the_uninterrupted_run_to_the_last_bit(registered_cfg, tmp_path):
     registered_cfg.SOLVER.MAX_ITER = 8
     registered_cfg.DATASETS.TEST = ()

@@ -237,6 +237,7 @@ def train_rank(rank, cfg, num_objects, folder):
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_processes_one_without_objects_equal_one(cfg, tmp_path):
     mp.spawn(train_rank, (cfg, (2, 0), str(tmp_path)), nprocs=2)
     expected, ratio = gradients_of(cfg, [0, 1], (2, 0))
@@ -304,6 +305,7 @@ def test_inference_gives_finite_boxes_inside_the_image(cfg):
     assert boxes.min() >= 0 and boxes[:, 2].max() <= 80 and boxes[:, 3].max() <= 64
 
 
+@pytest.mark.slow
 def test_export_by_tracing_and_scripting_equals_eager(cfg):
     model = build_model(cfg).eval()
     images = [255 * torch.rand(3, *size) for size in [(64, 80), (96, 64), (64, 32)]]

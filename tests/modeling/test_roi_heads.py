@@ -235,6 +235,7 @@ def test_training_leaves_no_tensor_on_the_predictor(tiny_cfg):
 
 
 @pytest.mark.parametrize("loss", ["EQLv2", "EQL", "SoftmaxCE", "SoftmaxEQL"])
+@pytest.mark.slow
 def test_export_by_tracing_and_scripting_equals_eager(tiny_cfg, loss):
     tiny_cfg.MODEL.EQL.LOSS = loss
     model = build_model(tiny_cfg).eval()

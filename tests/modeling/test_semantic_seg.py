@@ -195,6 +195,7 @@ def trained(cfg, stop, resume):
     return {name: value.clone() for name, value in trainer.model.state_dict().items()}
 
 
+@pytest.mark.slow
 def test_resume_equals_the_uninterrupted_run_to_the_last_bit(sem_seg_cfg, tmp_path):
     sem_seg_cfg.SOLVER.MAX_ITER, sem_seg_cfg.DATASETS.TEST = 6, ()
     initial = build_model(sem_seg_cfg).state_dict()

@@ -2,6 +2,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 LOSSES = Path(__file__).parents[3] / "eql_d2/losses"
 
 SCRIPT = """
@@ -14,6 +16,7 @@ class Absent:
 
 sys.meta_path.insert(0, Absent())
 sys.path.insert(0, sys.argv[1])
+import pytest
 import torch
 import functional
 
@@ -27,6 +30,7 @@ assert logits.grad.tolist() == [[-0.5, 0.5, 0.5], [0.5, 0.5, -0.5]], logits.grad
 """
 
 
+@pytest.mark.slow
 def test_functional_is_used_with_pytorch_alone():
     """As a folder of its own: without this package, Detectron2 and fvcore."""
     command = [sys.executable, "-W", "ignore", "-c", SCRIPT, str(LOSSES)]
