@@ -9,7 +9,7 @@ import numpy as np
 from ..data import GROUP_NAMES
 from .drawing import category_order, loss_record
 from .headline import task_words
-from .run import Run, score_name
+from .run import Run, categories_of, score_name, scores_of
 
 
 class Column(NamedTuple):
@@ -19,7 +19,7 @@ class Column(NamedTuple):
         title: of the column.
         kind: how values are shown: "text", "count", "number" (3 digits), "score" (1 decimal) or
             "change" (1 decimal, with sign).
-        values: of the categories in the order of the table; None where not known.
+        values: by class index; None where not known.
     """
 
     title: str
@@ -28,26 +28,34 @@ class Column(NamedTuple):
 
 
 class TableOfCategories(NamedTuple):
-    """The table, column by column, rarest category first.
+    """The table, column by column.
 
     Attributes:
-        common: columns that do not depend on the run.
+        categories: ``{"name", "group", "image_count", "instance_count"}`` by class index.
         of_runs: name and columns of each run.
     """
 
-    common: list[Column]
+    categories: list[dict]
     of_runs: list[tuple[str, list[Column]]]
 
     @property
-    def columns(self) -> list[Column]:
-        return [*self.common, *(column for _, columns in self.of_runs for column in columns)]
+    def common(self) -> list[Column]:
+        """Columns that do not depend on the run."""
+        names = [str(row["name"]) for row in self.categories]
+        groups = [GROUP_NAMES.get(row["group"], row["group"] or "–") for row in self.categories]
+        return [
+            Column("category", "text", names),
+            Column("group", "text", groups),
+            Column("images", "count", [row["image_count"] for row in self.categories]),
+            Column("instances", "count", [row["instance_count"] for row in self.categories]),
+        ]
 
     def for_script(self) -> dict:
-        """What ``categories.js`` reads."""
-        return {
-            "kinds": [column.kind for column in self.columns],
-            "rows": list(zip(*(column.values for column in self.columns))),
-        }
+        """What ``categories.js`` reads: rarest category first."""
+        columns = [*self.common, *(column for _, columns in self.of_runs for column in columns)]
+        rows = list(zip(*(column.values for column in columns)))
+        order = category_order(self.categories)[::-1]
+        return {"kinds": [column.kind for column in columns], "rows": [rows[i] for i in order]}
 
 
 def table_of_categories(runs: Sequence[Run], problems: list[str]) -> TableOfCategories | None:
@@ -60,70 +68,38 @@ def table_of_categories(runs: Sequence[Run], problems: list[str]) -> TableOfCate
     shown = [run for run in runs if run.record or run.tables]
     if not shown:
         return None
-    categories = _categories(shown[0])
-    names = [category["name"] for category in categories]
-    for run in list(shown):
-        if [category["name"] for category in _categories(run)] != names:
-            shown.remove(run)
+    table = TableOfCategories(categories_of(shown[0]), [])
+    names = [category["name"] for category in table.categories]
+    for run in shown:
+        if [category["name"] for category in categories_of(run)] == names:
+            table.of_runs.append((run.name, _columns(run, shown[0], len(names))))
+        else:
             problems.append(
                 f"{run.name} is not in the table of categories: its categories are not those of "
                 f"{shown[0].name}"
             )
-    order = category_order(categories)[::-1]
-    groups = [
-        GROUP_NAMES.get(category["group"], category["group"] or "–") for category in categories
-    ]
-    common = [
-        Column("category", "text", _ordered([str(name) for name in names], order)),
-        Column("group", "text", _ordered(groups, order)),
-        Column("images", "count", _ordered([c["image_count"] for c in categories], order)),
-        Column("instances", "count", _ordered([c["instance_count"] for c in categories], order)),
-    ]
-    of_runs = [(run.name, _columns(run, shown[0], order)) for run in shown]
-    return TableOfCategories(common, of_runs)
+    return table
 
 
-def _categories(run: Run) -> list[dict]:
-    """Name, group and training counts of each category; the tables count test instances."""
-    keys = ("name", "group", "image_count", "instance_count")
-    if run.record is not None:
-        return [{key: row.get(key) for key in keys} for row in run.record.categories]
-    table = next(iter(run.tables.values()))
-    return [{key: row.get(key) for key in keys[:3]} | {"instance_count": None} for row in table]
+def rounded(title: str, kind: str, values: np.ndarray, digits: int) -> Column:
+    """Column of numbers (C,): digits cut make the page half as large, and JSON has no nan."""
+    numbers = [float(f"{x:.{digits}g}") if math.isfinite(x) else None for x in values]
+    return Column(title, kind, numbers)
 
 
-def _columns(run: Run, baseline: Run, order: np.ndarray) -> list[Column]:
+def _columns(run: Run, baseline: Run, size: int) -> list[Column]:
     columns = []
     if run.record is not None:
-        values = loss_record(run, None)
-        for title, array in (
-            ("positive gradient", values.pos_grad),
-            ("negative gradient", values.neg_grad),
-            ("ratio", values.ratio),
-        ):
-            columns.append(Column(title, "number", [_digits(x, 4) for x in array[-1][order]]))
+        titles = ("positive gradient", "negative gradient", "ratio")
+        for title, values in zip(titles, loss_record(run)):
+            columns.append(rounded(title, "number", values[-1], 4))
     for task, table in run.tables.items():
-        words = f"{task_words(task)} {score_name(table)}".strip()
-        if len(table) != len(order):
+        if len(table) != size:
             continue
-        columns.append(Column(words, "score", [_digits(x, 5) for x in _scores(table)[order]]))
+        words = f"{task_words(task)} {score_name(table)}".strip()
+        columns.append(rounded(words, "score", scores_of(table), 5))
         first = baseline.tables.get(task, ())
-        if run is not baseline and len(first) == len(table):
-            change = _scores(table) - _scores(first)
-            values = [_digits(x, 5) for x in change[order]]
+        if run is not baseline and len(first) == size:
             title = f"change of {words}" if len(run.tables) > 1 else "change"
-            columns.append(Column(title, "change", values))
+            columns.append(rounded(title, "change", scores_of(table) - scores_of(first), 5))
     return columns
-
-
-def _scores(table: list[dict]) -> np.ndarray:
-    return np.array([row.get(score_name(table)) for row in table], dtype=float)
-
-
-def _ordered(values: Sequence, order: np.ndarray) -> list:
-    return [values[index] for index in order]
-
-
-def _digits(value: float, digits: int) -> float | None:
-    """Rounded, which makes the page half as large; None for what JSON does not have."""
-    return float(f"{value:.{digits}g}") if math.isfinite(value) else None

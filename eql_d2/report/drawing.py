@@ -1,6 +1,6 @@
 """What the figures share: order of the categories, smoothing, colours, panels."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,17 +10,16 @@ from matplotlib.patheffects import withStroke
 
 from ..data import GROUP_NAMES
 from ..exceptions import InputError
-from ..gradient_record import GradientRecordData, LossRecord
+from ..gradient_record import LossRecord
 from .run import Run
 
 # Okabe and Ito's colours, told apart with any colour vision; the line styles do it without colour.
 BLUE, VERMILLION, GREEN = "#0072B2", "#D55E00", "#009E73"
 SKY, ORANGE = "#56B4E9", "#E69F00"
-GROUP_STYLES = {
-    **{"f": (BLUE, "-"), "c": (GREEN, "--"), "r": (VERMILLION, "-.")},
-    **{"5": (BLUE, "-"), "4": (SKY, "--"), "3": (GREEN, "-."), "2": (ORANGE, ":")},
-    "1": (VERMILLION, (0, (1, 1))),
-}
+# By the names of the groups: those of LVIS, then the five of Open Images
+_COLORS = (BLUE, GREEN, VERMILLION, BLUE, SKY, GREEN, ORANGE, VERMILLION)
+_LINES = ("-", "--", "-.", "-", "--", "-.", ":", (0, (1, 1)))
+GROUP_STYLES = dict(zip(GROUP_NAMES.values(), zip(_COLORS, _LINES)))
 RUN_COLORS = ("#000000", BLUE, VERMILLION, GREEN, "#CC79A7", SKY, ORANGE)
 _LARGEST_RATIO = 2.0
 # With fewer categories a running mean is each of them.
@@ -48,16 +47,18 @@ class ReportFigure(NamedTuple):
     figure: Figure
 
 
-def loss_record(run: Run, loss: str | None) -> LossRecord:
+def loss_record(run: Run, loss: str | None = None) -> LossRecord:
     """Record of a loss of a run; of its last loss if None, in a cascade the last stage.
 
     Raises:
         InputError: the run has no such loss.
     """
     losses = run.record.losses
-    if loss is not None and loss not in losses:
+    if loss is None:
+        return losses[next(reversed(losses))]
+    if loss not in losses:
         raise InputError(f"{run.name} has no record of loss {loss!r}: it has {', '.join(losses)}")
-    return losses[loss if loss is not None else next(reversed(losses))]
+    return losses[loss]
 
 
 def drawn_ratio(values: LossRecord) -> np.ndarray:
@@ -75,10 +76,15 @@ def category_order(categories: Sequence[Mapping]) -> np.ndarray:
 
 
 def members(categories: Sequence[Mapping]) -> dict[str, np.ndarray]:
-    """Class indices of each group that has categories, frequent first."""
+    """Class indices of each group that has categories, by its name, frequent first."""
     groups = np.array([category["group"] for category in categories])
-    indices = {group: np.flatnonzero(groups == group) for group in GROUP_NAMES}
-    return {group: index for group, index in indices.items() if len(index)}
+    indices = {name: np.flatnonzero(groups == group) for group, name in GROUP_NAMES.items()}
+    return {name: index for name, index in indices.items() if len(index)}
+
+
+def even_rows(size: int, most: int) -> np.ndarray:
+    """Indices from the first to the last of `size`, `most` at the most, evenly apart."""
+    return np.linspace(0, size - 1, min(size, most)).round().astype(int)
 
 
 def smooth(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -87,37 +93,30 @@ def smooth(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         Positions in ``values``, at most 400, and the mean around each of them.
     """
-    size = len(values)
-    half = size // SMOOTHED_FROM
+    window = np.ones(2 * (len(values) // SMOOTHED_FROM) + 1)
     known = np.isfinite(values)
-    sums = np.concatenate([[0], np.cumsum(np.where(known, values, 0), dtype=float)])
-    counts = np.concatenate([[0], np.cumsum(known)])
-    centres = np.unique(np.linspace(0, size - 1, min(size, _MOST_POINTS)).round().astype(int))
-    first, end = np.maximum(centres - half, 0), np.minimum(centres + half + 1, size)
-    number = counts[end] - counts[first]
-    mean = np.divide(
-        sums[end] - sums[first], number, out=np.full(len(centres), np.nan), where=number > 0
-    )
-    return centres, mean
+    sums = np.convolve(np.where(known, values, 0), window, "same")
+    with np.errstate(invalid="ignore"):  # 0 / 0 is nan: nothing is known around there
+        mean = sums / np.convolve(known, window, "same")
+    positions = even_rows(len(values), _MOST_POINTS)
+    return positions, mean[positions]
 
 
-def panels(names: Sequence[str], ylabel: str) -> tuple[Figure, list[Axes]]:
-    """A figure with one panel a run, two side by side, all with the same y axis."""
-    columns = min(len(names), 2)
-    rows = -(-len(names) // columns)
+def panels(titles: Sequence[str], ylabel: str, *, sharey: bool = True) -> tuple[Figure, list[Axes]]:
+    """A figure with one panel a title, which a single one does not show, two side by side."""
+    columns = min(len(titles), 2)
+    rows = -(-len(titles) // columns)
     width = _PANEL[0] * columns if columns > 1 else 6.4
     figure = Figure(figsize=(width, _PANEL[1] * rows), layout="constrained")
-    grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
-    axes = list(grid.flat)
-    for unused in axes[len(names) :]:
+    grid = figure.subplots(rows, columns, sharey=sharey, squeeze=False)
+    for unused in grid.flat[len(titles) :]:
         unused.remove()
-    axes = axes[: len(names)]
-    for axis, name in zip(axes, names):
-        if len(names) > 1:
-            axis.set_title(text(name), fontsize=10)
-        tidy(axis)
     for row in grid:
         row[0].set_ylabel(ylabel)
+    axes = list(grid.flat[: len(titles)])
+    for axis, title in zip(axes, titles):
+        axis.set_title(text(title) if len(titles) > 1 else "", fontsize=10)
+        tidy(axis)
     return figure, axes
 
 
@@ -129,16 +128,32 @@ def tidy(axis: Axes) -> None:
 
 
 def draw_categories(
-    axis: Axes, values: np.ndarray, color: str | tuple, label: str = "", *, log: bool = False
+    axis: Axes,
+    categories: Sequence[Mapping],
+    curves: Iterable[tuple[np.ndarray, str | tuple, str]],
+    *,
+    log: bool = False,
 ) -> None:
-    """A point for each category, and the running mean (``log``: of the logarithm) over them."""
-    number = len(values)
+    """Draw a point for each category, in their order, and the running mean; name the groups.
+
+    Args:
+        axis: one of its own, with linear scales.
+        categories: with group and image count.
+        curves: values (C,) by class index, colour, and label or "".
+        log: show and smooth logarithms; what is 0 has no place on such an axis.
+    """
+    order, number = category_order(categories), len(categories)
     styles = {60: (9, 0.9), 300: (5, 0.5), 3000: (3, 0.3), np.inf: (2, 0.15)}
     size, alpha = next(style for most, style in styles.items() if number < most)
-    axis.plot(values, ".", color=color, markersize=size, alpha=alpha, rasterized=True)
-    positions, mean = smooth(np.log10(values)) if log else smooth(values)
-    mean = 10**mean if log else mean
-    axis.plot(positions, mean, color=color, label=label, zorder=3, **outline(number))
+    for values, color, label in curves:
+        values = np.where(values > 0, values, np.nan)[order] if log else values[order]
+        axis.plot(values, ".", color=color, markersize=size, alpha=alpha, rasterized=True)
+        positions, mean = smooth(np.log10(values) if log else values)
+        mean = 10**mean if log else mean
+        axis.plot(positions, mean, color=color, label=label, zorder=3, **outline(number))
+    if log:
+        axis.set_yscale("log")
+    _mark_groups(axis, categories)
 
 
 def outline(number: int) -> dict:
@@ -153,15 +168,14 @@ def text(name: str) -> str:
     return name.replace("$", r"\$")
 
 
-def mark_groups(axis: Axes, categories: Sequence[Mapping]) -> None:
-    """Name the groups along an x axis on which the categories stand in their order."""
-    total = len(categories)
-    sizes = {group: len(index) for group, index in members(categories).items()}
-    ends = np.cumsum(list(sizes.values()))
+def _mark_groups(axis: Axes, categories: Sequence[Mapping]) -> None:
+    groups, total = members(categories), len(categories)
+    sizes = np.array([len(index) for index in groups.values()])
+    ends = np.cumsum(sizes)
     for end in ends[:-1]:
         axis.axvline(end - 0.5, color="0.55", linewidth=0.8, linestyle=":")
-    centres = ends - np.array(list(sizes.values())) / 2 - 0.5
-    labels = [f"{GROUP_NAMES[group]}\n{size:,}" for group, size in sizes.items()]
+    centres = ends - sizes / 2 - 0.5
+    labels = [f"{name}\n{size:,}" for name, size in zip(groups, sizes)]
     axis.set_xticks(_apart(centres, _LABEL_WIDTH * total, total - 0.5), labels, fontsize=9)
     axis.tick_params(axis="x", length=0)
     axis.grid(visible=False, axis="x")
@@ -171,16 +185,11 @@ def mark_groups(axis: Axes, categories: Sequence[Mapping]) -> None:
 
 def _apart(positions: np.ndarray, distance: float, end: float) -> np.ndarray:
     """Move rising positions so that labels of narrow groups do not run into each other."""
-    moved = positions.astype(float)
-    right = end - distance / 2
-    for index in reversed(range(len(moved))):
-        moved[index] = min(moved[index], right)
-        right = moved[index] - distance
-    left = distance / 2 - 0.5
-    for index in range(len(moved)):
-        moved[index] = max(moved[index], left)
-        left = moved[index] + distance
-    return moved
+    # Each moved left by `distance` for each label before it, those that are far enough apart rise.
+    shift = distance * np.arange(len(positions))
+    moved = np.minimum(positions - shift, end - distance / 2 - shift[-1:])
+    moved = np.minimum.accumulate(moved[::-1])[::-1]
+    return np.maximum.accumulate(np.maximum(moved, distance / 2 - 0.5)) + shift
 
 
 def show_from_zero_to_balance(axis: Axes) -> None:
@@ -188,12 +197,3 @@ def show_from_zero_to_balance(axis: Axes) -> None:
     axis.set_ylim(0, max(1.05, axis.get_ylim()[1]))
     for shared in axis.figure.axes:
         shared.axhline(1, color="0.6", linewidth=0.8, zorder=0.9)
-
-
-def group_means(record: GradientRecordData, ratio: np.ndarray) -> str:
-    """Mean ratio of each group in words; a ratio above 1 counts as 1, as in the scalars."""
-    means = [
-        f"{GROUP_NAMES[group]} {np.minimum(ratio[index], 1).mean():.2f}"
-        for group, index in members(record.categories).items()
-    ]
-    return ", ".join(means)

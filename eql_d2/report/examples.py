@@ -15,7 +15,7 @@ from ..exceptions import InputError
 from .drawing import VERMILLION
 from .predictions import find_predictions, load_truth, read_predictions
 from .rendering import data_address
-from .run import Run, score_name
+from .run import Run, score_name, scores_of
 
 _RARE = ("r", "1")  # of LVIS and our own groups; of Open Images
 _NUM_EACH = 2
@@ -32,23 +32,7 @@ class Panel(NamedTuple):
     alternative: str
 
 
-class Example(NamedTuple):
-    """A category in one test image: the truth, then the prediction of each run."""
-
-    title: str
-    panels: list[Panel]
-
-
-class _Object(NamedTuple):
-    """What is drawn of an object: class index, label, box XYXY and mask, one of them or both."""
-
-    index: int
-    label: str
-    box: list[float] | None
-    mask: dict | list | None
-
-
-def draw_examples(runs: Sequence[Run], problems: list[str]) -> list[Example]:
+def draw_examples(runs: Sequence[Run], problems: list[str]) -> list[tuple[str, list[Panel]]]:
     """Examples of the rare categories of the highest and of the lowest score.
 
     With several runs those whose score has changed most from the first to the last run. Nothing for
@@ -57,6 +41,9 @@ def draw_examples(runs: Sequence[Run], problems: list[str]) -> list[Example]:
     Args:
         runs: with the same test data.
         problems: gets a line if there should be examples but something is missing.
+
+    Returns:
+        Title of each example, and its panels: the truth, then the prediction of each run.
     """
     if not any(_detects(task) for task in runs[-1].tables):
         return []
@@ -73,7 +60,7 @@ def _detects(task: str) -> bool:
     return task.endswith(("bbox", "segm"))
 
 
-def _draw_examples(runs: Sequence[Run]) -> list[Example]:
+def _draw_examples(runs: Sequence[Run]) -> list[tuple[str, list[Panel]]]:
     files = [find_predictions(run) for run in runs]
     tables = _tables(runs, files[-1])
     chosen = _choose_categories(tables)
@@ -81,59 +68,60 @@ def _draw_examples(runs: Sequence[Run]) -> list[Example]:
     images = {index: _clearest_image(truth, index) for index in chosen}
     image_ids = [record["image_id"] for record in images.values()]
     predictions = [read_predictions(path, image_ids) for path in files]
-    names = [run.name for run in runs] if len(runs) > 1 else ["prediction"]
+    labels = [str(row["name"]) for row in tables[-1]]
+    class_of = {row["id"]: index for index, row in enumerate(tables[-1])}
+    names = ["truth", *([run.name for run in runs] if len(runs) > 1 else ["prediction"])]
     examples, num_bytes = [], 0
     for index, title in chosen.items():
         record = images[index]
         image = read_image(record["file_name"], "RGB")
-        truth_objects = _truth_objects(record, tables[-1])
-        shown = [
-            _predicted_objects(found[record["image_id"]][: len(truth_objects)], tables[-1])
+        objects = [entry for entry in record["annotations"] if not entry.get("iscrowd")]
+        detected = [
+            [_as_annotation(row, class_of) for row in found[record["image_id"]][: len(objects)]]
             for found in predictions
         ]
-        if not any(drawn.mask for objects in shown for drawn in objects):
-            truth_objects = [drawn._replace(mask=None) for drawn in truth_objects]
-        panels = [_panel(image, "truth", truth_objects, index)]
-        panels += [_panel(image, name, objects, index) for name, objects in zip(names, shown)]
+        if not any(entry.get("segmentation") for entries in detected for entry in entries):
+            objects = [entry | {"segmentation": None} for entry in objects]
+        panels = [
+            _panel(image, name, entries, labels, index)
+            for name, entries in zip(names, [objects, *detected])
+        ]
         num_bytes += sum(len(panel.address) for panel in panels)
         if num_bytes > _MOST_BYTES:
             break
-        examples.append(Example(title, panels))
+        examples.append((title, panels))
     return examples
 
 
 def _tables(runs: Sequence[Run], predictions: Path) -> list[list[dict]]:
-    """Scores of each run: of masks if the predictions have them."""
+    """Scores of each run, on the same categories: of masks if the predictions have them."""
     kind = "bbox" if "bbox" in predictions.name else "segm"
     tasks = sorted(filter(_detects, runs[-1].tables), key=lambda task: not task.endswith(kind))
     if any(tasks[0] not in run.tables for run in runs):
         raise InputError(f"not all runs have scores of {tasks[0]}")
-    return [run.tables[tasks[0]] for run in runs]
+    tables = [run.tables[tasks[0]] for run in runs]
+    if len({len(table) for table in tables}) > 1:
+        raise InputError("the runs are scored on different categories")
+    return tables
 
 
 def _choose_categories(tables: Sequence[list[dict]]) -> dict[int, str]:
     """Class index and title of the best and the worst rare categories."""
-    key = score_name(tables[-1])
-    tested = [
-        index
-        for index, row in enumerate(tables[-1])
-        if row.get("group") in _RARE and all(table[index].get(key) is not None for table in tables)
-    ]
+    key, scores = score_name(tables[-1]), [scores_of(table) for table in tables]
+    measure = scores[-1] - scores[0] if len(tables) > 1 else scores[0]
+    is_rare = [row.get("group") in _RARE for row in tables[-1]]
+    candidates = np.isfinite(scores).all(axis=0) & is_rare
+    order = np.argsort(measure, kind="stable")
+    tested = [index for index in order if candidates[index]]
     if not tested:
         raise InputError("no rare category has a score")
-
-    def measure(index: int) -> float:
-        before = tables[0][index][key] if len(tables) > 1 else 0
-        return tables[-1][index][key] - before
-
-    tested.sort(key=measure)
     high, low = tested[::-1][:_NUM_EACH], tested[:_NUM_EACH]
     words = ("most improved", "least improved") if len(tables) > 1 else ("best", "worst")
     titles = {}
     for word, indices in zip(words, (high, low)):
         for index in indices:
-            scores = " to ".join(f"{table[index][key]:.1f}" for table in tables)
-            titles.setdefault(index, f"{tables[-1][index]['name']}: {word}, {key} {scores}")
+            change = " to ".join(f"{score[index]:.1f}" for score in scores)
+            titles.setdefault(index, f"{tables[-1][index]['name']}: {word}, {key} {change}")
     return titles
 
 
@@ -148,46 +136,36 @@ def _clearest_image(truth: Sequence[dict], index: int) -> dict:
     return max(truth, key=share)
 
 
-def _truth_objects(record: dict, table: Sequence[dict]) -> list[_Object]:
-    return [
-        _Object(
-            annotation["category_id"],
-            str(table[annotation["category_id"]]["name"]),
-            _box(annotation),
-            annotation.get("segmentation"),
-        )
-        for annotation in record["annotations"]
-        if not annotation.get("iscrowd")
-    ]
+def _as_annotation(row: dict, class_of: dict) -> dict:
+    """A detection in the format of the truth: class index, and mode of the box."""
+    return row | {"category_id": class_of[row["category_id"]], "bbox_mode": BoxMode.XYWH_ABS}
 
 
-def _box(annotation: dict) -> list[float]:
-    return list(BoxMode.convert(annotation["bbox"], annotation["bbox_mode"], BoxMode.XYXY_ABS))
+def _box(entry: dict) -> list[float] | None:
+    if "bbox" not in entry:
+        return None
+    return list(BoxMode.convert(entry["bbox"], entry["bbox_mode"], BoxMode.XYXY_ABS))
 
 
-def _predicted_objects(rows: Sequence[dict], table: Sequence[dict]) -> list[_Object]:
-    class_of = {category["id"]: index for index, category in enumerate(table)}
-    objects = []
-    for row in rows:
-        index = class_of[row["category_id"]]
-        box = _box(row | {"bbox_mode": BoxMode.XYWH_ABS}) if "bbox" in row else None
-        label = f"{table[index]['name']} {row['score']:.0%}"
-        objects.append(_Object(index, label, box, row.get("segmentation")))
-    return objects
+def _label(entry: dict, names: Sequence[str]) -> str:
+    score = f" {entry['score']:.0%}" if "score" in entry else ""
+    return names[entry["category_id"]] + score
 
 
-def _panel(image: np.ndarray, title: str, objects: Sequence[_Object], index: int) -> Panel:
-    """Draw the objects, those of the class `index` last and in colour."""
+def _panel(
+    image: np.ndarray, title: str, entries: Sequence[dict], names: Sequence[str], index: int
+) -> Panel:
+    """Draw annotations or detections, those of the class `index` last and in colour."""
     scale = _PANEL_PIXELS / max(image.shape[:2])
     visualizer = Visualizer(image, scale=scale, font_size_scale=1.4)
     for is_chosen, color in ((False, _OTHER_COLOR), (True, VERMILLION)):
-        shown = [drawn for drawn in objects if (drawn.index == index) == is_chosen]
-        boxes = [drawn.box for drawn in shown]
-        masks = [drawn.mask for drawn in shown]
+        shown = [entry for entry in entries if (entry["category_id"] == index) == is_chosen]
+        boxes = [_box(entry) for entry in shown]
+        masks = [entry.get("segmentation") for entry in shown]
         visualizer.overlay_instances(
             boxes=np.array(boxes) if shown and None not in boxes else None,
             masks=masks if shown and None not in masks else None,
-            labels=[drawn.label.replace("$", r"\$") for drawn in shown],
+            labels=[_label(entry, names).replace("$", r"\$") for entry in shown],
             assigned_colors=[color] * len(shown),
             alpha=0.35,
         )
@@ -196,5 +174,5 @@ def _panel(image: np.ndarray, title: str, objects: Sequence[_Object], index: int
                 visualizer.draw_box(box, alpha=1, edge_color=color)  # once more, not transparent
     buffer = io.BytesIO()
     Image.fromarray(visualizer.get_output().get_image()).save(buffer, "JPEG", quality=80)
-    labels = ", ".join(drawn.label for drawn in objects) or "nothing"
+    labels = ", ".join(_label(entry, names) for entry in entries) or "nothing"
     return Panel(data_address("image/jpeg", buffer.getvalue()), title, f"{title}: {labels}")

@@ -3,13 +3,12 @@
 import functools
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import yaml
 from detectron2.config import get_cfg
 
 from ..config import add_eql_config
-from .headline import group_sizes
+from .drawing import members
 from .run import Run, flatten
 
 # Label, key of a yaml config and of a LazyConfig
@@ -28,42 +27,50 @@ _LAZY_LOSS = re.compile(r"(?:.+\.)?(?:loss_cls|loss)\._target_")
 _LONGEST = 300
 
 
-class Difference(NamedTuple):
-    """A setting that differs: its key, the default ("" if there is none), and that of each run."""
-
-    key: str
-    default: str
-    values: list[str]
-
-
-def run_facts(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
-    """Label, and the fact of each run; what is not known of any run is left out."""
+def run_facts(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]:
+    """Header (none for one run), and rows of a label and the fact of each run; what is not known of
+    any run is left out."""
     facts = [_facts(run) for run in runs]
     labels = dict.fromkeys(label for of_run in facts for label in of_run)
-    return [(label, [of_run.get(label, "–") for of_run in facts]) for label in labels]
+    header = ["", *(run.name for run in runs)] if len(runs) > 1 else []
+    return header, [[label, *(of_run.get(label, "–") for of_run in facts)] for label in labels]
 
 
-def differences_between(runs: Sequence[Run]) -> list[Difference]:
-    """Settings that are not the same in all runs."""
-    return [row for row in _settings(runs) if len(set(row.values)) > 1]
+def differences_between(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of the settings that are not the same in all runs."""
+    rows = [[key, *values] for key, _, *values in _settings(runs) if len(set(values)) > 1]
+    return ["setting", *_names(runs)], rows
 
 
-def differences_from_defaults(runs: Sequence[Run]) -> list[Difference]:
-    """Settings that are not Detectron2's or ours in some run; all settings of LazyConfigs, which
-    have no defaults."""
-    return [row for row in _settings(runs) if set(row.values) != {row.default}]
+def differences_from_defaults(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of the settings that are not Detectron2's or ours in some run; all settings
+    of LazyConfigs, which have no defaults."""
+    rows = [row for row in _settings(runs) if set(row[2:]) != {row[1]}]
+    header = ["setting", "default", *_names(runs)]
+    if not has_defaults(runs):
+        for row in (header, *rows):
+            del row[1]
+    return header, rows
 
 
-def _settings(runs: Sequence[Run]) -> list[Difference]:
+def has_defaults(runs: Sequence[Run]) -> bool:
+    """Whether a run has a yaml config, which begins with defaults."""
+    return any("MODEL" in run.config for run in runs)
+
+
+def _names(runs: Sequence[Run]) -> list[str]:
+    return [run.name for run in runs] if len(runs) > 1 else ["run"]
+
+
+def _settings(runs: Sequence[Run]) -> list[list[str]]:
+    """Key, default ("" if there is none), and value in each run."""
     configs = [dict(flatten(run.config)) for run in runs]
-    defaults = _defaults() if any("MODEL" in run.config for run in runs) else {}
-    keys = dict.fromkeys([*defaults, *(key for config in configs for key in config)])
+    columns = [_defaults() if has_defaults(runs) else {}, *configs]
+    keys = dict.fromkeys(key for column in columns for key in column)
     return [
-        Difference(
-            key, _text(defaults.get(key, "")), [_text(config.get(key, "")) for config in configs]
-        )
+        [key, *(_text(column.get(key, "")) for column in columns)]
         for key in keys
-        if key not in ("OUTPUT_DIR", "train.output_dir") and any(configs)
+        if key not in ("OUTPUT_DIR", "train.output_dir")
     ]
 
 
@@ -88,16 +95,18 @@ def _facts(run: Run) -> dict[str, str]:
         facts["Loss"] = _text(lazy_loss).rpartition(".")[2]
     if run.iterations is not None:
         total = next((config[key] for key in _MAX_ITER if key in config), None)
-        facts["Iterations"] = f"{run.iterations:,}" + (
-            f" of {total:,}" if isinstance(total, int) else ""
-        )
-    versions = {}
-    for label, texts in _of_evaluations(run).items():
-        facts[label] = "; ".join(texts)
-    if run.evaluations:
-        versions = run.evaluations[-1]["versions"]
+        of_total = f" of {total:,}" if isinstance(total, int) else ""
+        facts["Iterations"] = f"{run.iterations:,}{of_total}"
+    evaluators = [evaluation["evaluator"] for evaluation in run.evaluations]
+    rules = [evaluation["groups"].get("rule") for evaluation in run.evaluations]
+    for label, texts in (("Evaluator", evaluators), ("Groups", rules)):
+        if any(texts):
+            facts[label] = "; ".join(dict.fromkeys(filter(None, texts)))  # each once
+    versions = run.evaluations[-1]["versions"] if run.evaluations else {}
     if run.record:
-        facts["Categories"] = group_sizes(run)
+        groups = reversed(members(run.record.categories).items())
+        sizes = ", ".join(f"{len(index):,} {name}" for name, index in groups)
+        facts["Categories"] = f"{len(run.record.categories):,}: {sizes}"
         facts["Gradient record"] = _record(run)
         versions = run.record.versions
     if versions:
@@ -105,26 +114,16 @@ def _facts(run: Run) -> dict[str, str]:
     return facts
 
 
-def _of_evaluations(run: Run) -> dict[str, dict[str, None]]:
-    """Evaluators, and rules of the groups, each once."""
-    found = {}
-    for evaluation in run.evaluations:
-        found.setdefault("Evaluator", {})[evaluation["evaluator"]] = None
-        if evaluation["groups"].get("rule"):
-            found.setdefault("Groups", {})[evaluation["groups"]["rule"]] = None
-    return found
-
-
 def _record(run: Run) -> str:
     iterations, losses = run.record.iterations, list(run.record.losses)
-    text = f"{len(iterations):,} rows, iterations {iterations[0]:,} to {iterations[-1]:,}, "
-    text += f"of {losses[-1]}"
-    return text + (f" (shown), {', '.join(losses[:-1])}" if len(losses) > 1 else "")
+    others = f" (shown), {', '.join(losses[:-1])}" if len(losses) > 1 else ""
+    return (
+        f"{len(iterations):,} rows, iterations {iterations[0]:,} to {iterations[-1]:,}, "
+        f"of {losses[-1]}{others}"
+    )
 
 
 def _text(value) -> str:
-    if isinstance(value, (list, tuple)) and all(isinstance(entry, str) for entry in value):
-        text = ", ".join(value)
-    else:
-        text = str(value)
+    is_list = isinstance(value, (list, tuple)) and all(isinstance(entry, str) for entry in value)
+    text = ", ".join(value) if is_list else str(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"

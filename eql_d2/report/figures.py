@@ -4,23 +4,20 @@ Each function takes runs that have a record and returns a :class:`ReportFigure`;
 each has its panel, all with the same y axis. The scores of the categories: ``scores.py``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib import colormaps
 
-from ..data import GROUP_NAMES
 from .drawing import (
     BLUE,
     GROUP_STYLES,
     VERMILLION,
     ReportFigure,
-    category_order,
     draw_categories,
     drawn_ratio,
-    group_means,
+    even_rows,
     loss_record,
-    mark_groups,
     members,
     panels,
     show_from_zero_to_balance,
@@ -54,24 +51,21 @@ def ratio_by_frequency(
     figure, axes = panels([run.name for run in runs], "gradient ratio")
     sentences = []
     for axis, run in zip(axes, runs):
-        record, values = run.record, loss_record(run, loss)
-        ratio = drawn_ratio(values)
-        order = category_order(record.categories)
-        rows = _chosen_rows(record.iterations, iterations)
+        categories, values = run.record.categories, loss_record(run, loss)
+        rows = _chosen_rows(run.record.iterations, iterations)
         colors = colormaps["viridis"](np.linspace(0, 0.85, len(rows)))[::-1]  # the last is dark
-        for row, color in zip(rows, colors):
-            draw_categories(axis, ratio[row][order], color, f"{record.iterations[row]:,}")
+        labels = [f"{iteration:,}" for iteration in run.record.iterations[rows]]
+        draw_categories(axis, categories, zip(drawn_ratio(values)[rows], colors, labels))
         axis.legend(title="iteration", fontsize=9, title_fontsize=9)
-        mark_groups(axis, record.categories)
-        at = f"at iteration {record.iterations[rows[-1]]:,}"
-        sentences.append(f"{run.name}, {at}: {group_means(record, values.ratio[rows[-1]])}")
+        last = np.minimum(values.ratio[rows[-1]], 1)  # as in the scalars
+        means = [f"{name} {last[index].mean():.2f}" for name, index in members(categories).items()]
+        sentences.append(f"{run.name}, at iteration {labels[-1]}: {', '.join(means)}")
     show_from_zero_to_balance(axes[0])
     return ReportFigure(
         "ratio-by-frequency",
         "Gradient ratio of the categories",
         "Gradient ratio of the categories, from frequent to rare. Mean of the groups: "
-        + "; ".join(sentences)
-        + ".",
+        f"{'; '.join(sentences)}.",
         figure,
     )
 
@@ -87,24 +81,20 @@ def gradients_by_category(runs: Sequence[Run], loss: str | None = None) -> Repor
     sentences = []
     for axis, run in zip(axes, runs):
         categories, values = run.record.categories, loss_record(run, loss)
-        order = category_order(categories)
-        for name, gradient, color in (
-            ("positive", values.pos_grad[-1], BLUE),
-            ("negative", values.neg_grad[-1], VERMILLION),
-        ):
-            # What is 0 has no place on a logarithmic axis.
-            above = np.where(gradient > 0, gradient, np.nan)[order]
-            draw_categories(axis, above, color, name, log=True)
-        axis.set_yscale("log")
+        positive, negative = values.pos_grad[-1], values.neg_grad[-1]
+        curves = (positive, BLUE, "positive"), (negative, VERMILLION, "negative")
+        draw_categories(axis, categories, curves, log=True)
         axis.legend(fontsize=9)
-        mark_groups(axis, categories)
-        words = _imbalance(categories, values.pos_grad[-1], values.neg_grad[-1])
-        sentences.append(f"{run.name}: {words}")
+        words = [
+            f"{name} {_imbalance(positive[index], negative[index])}"
+            for name, index in members(categories).items()
+        ]
+        sentences.append(f"{run.name}: {', '.join(words)}")
     return ReportFigure(
         "gradients-by-category",
         "Accumulated positive and negative gradients",
         "Gradients of each category, added up over the training, from frequent to rare. Median of "
-        "negative over positive: " + "; ".join(sentences) + ".",
+        f"negative over positive: {'; '.join(sentences)}.",
         figure,
     )
 
@@ -119,28 +109,26 @@ def ratio_over_time(runs: Sequence[Run], loss: str | None = None) -> ReportFigur
     figure, axes = panels([run.name for run in runs], "gradient ratio")
     sentences = []
     for axis, run in zip(axes, runs):
-        iterations, ratio = run.record.iterations, drawn_ratio(loss_record(run, loss))
-        rows = _even_rows(len(iterations), _MOST_ROWS)
-        medians = []
-        for group, index in members(run.record.categories).items():
+        ratio = drawn_ratio(loss_record(run, loss))
+        rows = even_rows(len(ratio), _MOST_ROWS)
+        iterations, medians = run.record.iterations[rows], []
+        marker = "o" if len(rows) < 10 else ""
+        for name, index in members(run.record.categories).items():
             low, median, high = np.nanpercentile(ratio[np.ix_(rows, index)], [25, 50, 75], axis=1)
-            color, style = GROUP_STYLES[group]
-            marker = "o" if len(rows) < 10 else ""
-            axis.fill_between(iterations[rows], low, high, color=color, alpha=0.18, linewidth=0)
-            axis.plot(
-                iterations[rows], median, linestyle=style, color=color, marker=marker, markersize=4
-            )
-            axis.lines[-1].set_label(GROUP_NAMES[group])
-            medians.append(f"{GROUP_NAMES[group]} {median[0]:.2f} to {median[-1]:.2f}")
+            color, line = GROUP_STYLES[name]
+            axis.fill_between(iterations, low, high, color=color, alpha=0.18, linewidth=0)
+            style = {"color": color, "linestyle": line, "marker": marker, "markersize": 4}
+            axis.plot(iterations, median, label=name, **style)
+            medians.append(f"{name} {median[0]:.2f} to {median[-1]:.2f}")
         axis.set_xlabel("iteration")
         axis.legend(title="median, middle half", fontsize=9, title_fontsize=9)
         sentences.append(f"{run.name}: {', '.join(medians)}")
     show_from_zero_to_balance(axes[0])
-    first = "from the first to the last logged iteration"
     return ReportFigure(
         "ratio-over-time",
         "Gradient ratio over time",
-        f"Median gradient ratio of the groups {first}. {'; '.join(sentences)}.",
+        "Median gradient ratio of the groups from the first to the last logged iteration. "
+        f"{'; '.join(sentences)}.",
         figure,
     )
 
@@ -154,17 +142,8 @@ def _chosen_rows(iterations: np.ndarray, wanted: Sequence[int] | None) -> np.nda
     return np.unique(distance.argmin(axis=0))
 
 
-def _even_rows(size: int, most: int) -> np.ndarray:
-    return np.unique(np.linspace(0, size - 1, min(size, most)).round().astype(int))
-
-
-def _imbalance(categories: Sequence[Mapping], pos_grad: np.ndarray, neg_grad: np.ndarray) -> str:
-    """How much larger the negative gradient is, by group, in words."""
-    words = []
-    for group, index in members(categories).items():
-        positive, negative = pos_grad[index], neg_grad[index]
-        seen = positive > 0
-        factor = f"{np.median(negative[seen] / positive[seen]):.3g}" if seen.any() else "unknown"
-        without = f" (without positive: {(~seen).sum()})" if not seen.all() else ""
-        words.append(f"{GROUP_NAMES[group]} {factor}{without}")
-    return ", ".join(words)
+def _imbalance(positive: np.ndarray, negative: np.ndarray) -> str:
+    """How much larger the negative gradient of the categories of a group is, in words."""
+    seen = positive > 0
+    factor = f"{np.median(negative[seen] / positive[seen]):.3g}" if seen.any() else "unknown"
+    return factor if seen.all() else f"{factor} (without positive: {(~seen).sum()})"

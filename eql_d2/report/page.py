@@ -1,23 +1,20 @@
 """One page for a run, or for several side by side: ``report.html``, which needs no other file."""
 
-import datetime
-import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from ..exceptions import InputError
-from ..versions import __version__
 from . import figures
 from .categories import table_of_categories
 from .drawing import ReportFigure
 from .examples import draw_examples
-from .facts import differences_between, differences_from_defaults, run_facts
+from .facts import differences_between, differences_from_defaults, has_defaults, run_facts
 from .headline import headline
 from .rendering import save_figures, write_page
-from .run import Run, load_run, score_name
-
-logger = logging.getLogger(__name__)
+from .run import Run, load_run, scores_of
 
 _PAGE = "report.html"
 
@@ -39,9 +36,11 @@ def write_report(
         Path of the page.
 
     Raises:
-        InputError: a folder does not exist, holds nothing of a training or is named twice, or there
-            is no common folder.
+        InputError: a folder does not exist, holds nothing of a training or is named twice, there is
+            no common folder, or none is given.
     """
+    if not output_dirs:
+        raise InputError("no OUTPUT_DIR is given: name the folder of a training")
     path = _default_path(output_dirs) if path is None else Path(path)
     runs = [load_run(output_dir) for output_dir in output_dirs]
     _give_own_names(runs)
@@ -58,7 +57,7 @@ def write_report(
         path,
         "run.html",
         title=f"{', '.join(names[1:])} against {names[0]}" if len(runs) > 1 else names[0],
-        names=names,
+        several=len(runs) > 1,
         problems=problems,
         results=headline(runs),
         figures=drawn,
@@ -67,17 +66,13 @@ def write_report(
         facts=run_facts(runs),
         between=differences_between(runs),
         from_defaults=differences_from_defaults(runs),
-        has_defaults=any("MODEL" in run.config for run in runs),
-        version=__version__,
-        date=datetime.date.today().isoformat(),
+        has_defaults=has_defaults(runs),
     )
     return path
 
 
 def _default_path(output_dirs: Sequence[str | os.PathLike]) -> Path:
     folders = [Path(output_dir).resolve() for output_dir in output_dirs]
-    if not folders:
-        raise InputError("no OUTPUT_DIR is given: name the folder of a training")
     if len(folders) == 1:
         return Path(output_dirs[0]) / _PAGE
     common = Path(os.path.commonpath(folders))
@@ -100,30 +95,18 @@ def _give_own_names(runs: Sequence[Run]) -> None:
 
 def _draw(runs: Sequence[Run], problems: list[str]) -> Iterator[ReportFigure]:
     """All figures that the runs allow."""
-    for draw in _drawings(runs):
+    recorded = [run for run in runs if run.record]
+    of_record = figures.ratio_by_frequency, figures.gradients_by_category, figures.ratio_over_time
+    drawings = [(draw, recorded) for draw in of_record if recorded]
+    for task in dict.fromkeys(task for run in runs for task in run.tables):
+        tested = [run for run in runs if task in run.tables]
+        scored = [run for run in tested if np.isfinite(scores_of(run.tables[task])).any()]
+        if scored:
+            drawings.append((figures.score_by_image_count, scored, task))
+        if len(scored) > 1 and scored[0] is runs[0]:
+            drawings.append((figures.compare_runs, scored, task))
+    for draw, *arguments in drawings:
         try:
-            yield draw()
+            yield draw(*arguments)
         except InputError as error:
             problems.append(str(error))
-
-
-def _drawings(runs: Sequence[Run]) -> Iterator[Callable[[], ReportFigure]]:
-    recorded = [run for run in runs if run.record]
-    if recorded:
-        for draw in (
-            figures.ratio_by_frequency,
-            figures.gradients_by_category,
-            figures.ratio_over_time,
-        ):
-            yield lambda draw=draw: draw(recorded)
-    for task in dict.fromkeys(task for run in runs for task in run.tables):
-        scored = [run for run in runs if _has_scores(run.tables.get(task, ()))]
-        if not scored:
-            continue
-        yield lambda task=task, scored=scored: figures.score_by_image_count(scored, task)
-        if len(scored) > 1 and scored[0] is runs[0]:
-            yield lambda task=task, scored=scored: figures.compare_runs(scored, task)
-
-
-def _has_scores(table: Sequence[dict]) -> bool:
-    return any(row.get(score_name(table)) is not None for row in table)

@@ -28,11 +28,10 @@ def find_predictions(run: Run) -> Path:
         InputError: there is none.
     """
     folder = run.output_dir / "inference"
-    for name in _FILES:
-        paths = sorted(folder.glob(f"**/{name}"))
-        if paths:
-            return paths[0]
-    raise InputError(f"{folder} has no file of detections, such as {_FILES[0]}")
+    paths = [path for name in _FILES for path in sorted(folder.glob(f"**/{name}"))]
+    if not paths:
+        raise InputError(f"{folder} has no file of detections, such as {_FILES[0]}")
+    return paths[0]
 
 
 def load_truth(run: Run, predictions: Path) -> list[dict]:
@@ -79,10 +78,8 @@ def read_predictions(path: Path, image_ids: Iterable[int]) -> dict[int, list[dic
 
 
 def _dataset_name(run: Run, predictions: Path) -> str:
-    """The folder of the file in a yaml run; the only test set of a LazyConfig."""
+    """The only test set of the run, or of several that in whose folder the file is."""
     settings = dict(flatten(run.config))
     names = settings.get("DATASETS.TEST", settings.get("dataloader.test.dataset.names", ()))
     names = [names] if isinstance(names, str) else list(names)
-    if predictions.parent.name in names or len(names) != 1:
-        return predictions.parent.name
-    return names[0]
+    return names[0] if len(names) == 1 else predictions.parent.name

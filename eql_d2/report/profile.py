@@ -57,7 +57,11 @@ def profile_data(
     Raises:
         InputError: the data cannot be read, or no image is annotated.
     """
-    names, records = _load(os.fspath(path))
+    path = os.fspath(path)
+    if os.path.isdir(path):
+        names, records = read_class_folder(path, path)
+    else:
+        names, records = read_json_instances(path, path, "")
     counts = count_categories(records, names)
     if counts.num_images == 0:
         raise InputError(f"{path} has no annotated image: there is nothing to count")
@@ -106,29 +110,23 @@ def gini(counts: np.ndarray) -> float:
 def profile_facts(profile: DataProfile) -> list[tuple[str, str]]:
     """Label and value of what is one number for the whole data set."""
     counts = profile.table.counts
-    images, instances, num_images = counts.image_count, counts.instance_count, counts.num_images
-    seen = images > 0
-    names = counts.names
-    missing = [str(name) for name, is_seen in zip(names, seen) if not is_seen]
-    facts = [
-        ("annotated images", f"{num_images:,}"),
-        ("instances", f"{instances.sum():,}"),
-        ("categories", f"{len(names):,}"),
-        ("Gini coefficient of the images", f"{gini(images):.3f}"),
-        ("Gini coefficient of the instances", f"{gini(instances):.3f}"),
-        ("imbalance, most over fewest images", _imbalance(images[seen])),
-        ("imbalance, most over fewest instances", _imbalance(instances[seen])),
-        (
-            f"images of an epoch with repeat factor sampling (t = {profile.repeat_threshold:g})",
-            f"{profile.repeated_images:,.0f}",
-        ),
-    ]
+    images, instances, seen = counts.image_count, counts.instance_count, counts.image_count > 0
+    missing = [str(name) for name, is_seen in zip(counts.names, seen) if not is_seen]
+    facts = {
+        "annotated images": f"{counts.num_images:,}",
+        "instances": f"{instances.sum():,}",
+        "categories": f"{len(counts.names):,}",
+        "Gini coefficient of the images": f"{gini(images):.3f}",
+        "Gini coefficient of the instances": f"{gini(instances):.3f}",
+        "imbalance, most over fewest images": _imbalance(images[seen]),
+        "imbalance, most over fewest instances": _imbalance(instances[seen]),
+    }
+    sampled = f"images of an epoch with repeat factor sampling (t = {profile.repeat_threshold:g})"
+    facts[sampled] = f"{profile.repeated_images:,.0f}"
     if missing:
         more = f", and {len(missing) - 20:,} more" if len(missing) > 20 else ""
-        facts.append(
-            (f"categories without images ({len(missing):,})", ", ".join(missing[:20]) + more)
-        )
-    return facts
+        facts[f"categories without images ({len(missing):,})"] = ", ".join(missing[:20]) + more
+    return list(facts.items())
 
 
 def profile_groups(profile: DataProfile) -> tuple[list[str], list[list[str]]]:
@@ -137,20 +135,20 @@ def profile_groups(profile: DataProfile) -> tuple[list[str], list[list[str]]]:
     groups = np.array(profile.table.groups.groups)
     rare, common = profile.thresholds
     limits = {"r": f"at most {rare:,} images", "c": f"at most {common:,}", "f": "more"}
+    masks = {"all": np.ones(len(groups), dtype=bool)}
+    masks |= {f"{GROUP_NAMES[g]} ({limit})": groups == g for g, limit in limits.items()}
     rows = []
-    for group, name in (("", "all"), *((group, GROUP_NAMES[group]) for group in limits)):
-        index = groups == group if group else np.ones(len(groups), dtype=bool)
-        seen = index & (images > 0)
-        factors = profile.repeat_factors[seen]
+    for name, index in masks.items():
+        factors = profile.repeat_factors[index & (images > 0)]
         rows.append(
             [
-                f"{name} ({limits[group]})" if group else name,
+                name,
                 f"{index.sum():,}",
                 f"{np.median(images[index]):,.0f}" if index.any() else "–",
                 f"{instances[index].sum():,}",
                 f"{instances[index].sum() / instances.sum():.1%}",
-                f"{factors.mean():.2f}" if seen.any() else "–",
-                f"{factors.max():.2f}" if seen.any() else "–",
+                f"{factors.mean():.2f}" if len(factors) else "–",
+                f"{factors.max():.2f}" if len(factors) else "–",
             ]
         )
     header = ["group", "categories", "images (median)", "instances", "share of the instances"]
@@ -168,10 +166,3 @@ def profile_text(profile: DataProfile) -> str:
 
 def _imbalance(counts: np.ndarray) -> str:
     return f"{counts.max() / counts.min():,.0f} ({counts.max():,} to {counts.min():,})"
-
-
-def _load(path: str) -> tuple[list[str], list[dict]]:
-    """Names of the categories, and the records in Detectron2's standard format."""
-    if os.path.isdir(path):
-        return read_class_folder(path, path)
-    return read_json_instances(path, path, "")

@@ -1,17 +1,19 @@
 """From figures and values to a page that needs no other file, and to files that appear complete."""
 
 import base64
+import datetime
 import hashlib
 import io
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
 
 import jinja2
 from markupsafe import Markup
 
 from ..files import open_atomic
+from ..versions import __version__
 from .drawing import ReportFigure
 
 _FOLDER = Path(__file__).parent
@@ -21,30 +23,25 @@ _DOTS_PER_INCH = 150
 _PIXELS_PER_INCH = 100
 
 
-class PageFigure(NamedTuple):
-    """A figure as the page shows it: texts, width in pixels, and the address of an ``<img>``."""
+def save_figures(
+    figures: Iterable[ReportFigure], folder: Path
+) -> list[tuple[ReportFigure, int, str]]:
+    """Write each figure to ``folder/<key>.png``, for papers.
 
-    key: str
-    title: str
-    alternative: str
-    width: int
-    address: str
-
-
-def save_figures(figures: Iterable[ReportFigure], folder: Path) -> list[PageFigure]:
-    """Write each figure to ``folder/<key>.png``, for papers, and return them for the page."""
+    Returns:
+        Each figure, its width in pixels on the page, and its address for an ``<img>``.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     saved = []
     for figure in figures:
-        key = "".join(c if c.isalnum() or c in "-_" else "-" for c in figure.key)
+        figure = figure._replace(key=re.sub(r"[^\w-]", "-", figure.key))
         buffer = io.BytesIO()
         figure.figure.savefig(buffer, format="png", dpi=_DOTS_PER_INCH)
-        temporary = folder / f"{key}.png.tmp"
+        temporary = folder / f"{figure.key}.png.tmp"
         temporary.write_bytes(buffer.getvalue())
-        os.replace(temporary, folder / f"{key}.png")
-        address = data_address("image/png", buffer.getvalue())
+        os.replace(temporary, folder / f"{figure.key}.png")
         width = round(figure.figure.get_figwidth() * _PIXELS_PER_INCH)
-        saved.append(PageFigure(key, figure.title, figure.alternative, width, address))
+        saved.append((figure, width, data_address("image/png", buffer.getvalue())))
     return saved
 
 
@@ -68,6 +65,8 @@ def write_page(path: Path, template: str, **values) -> None:
         style=Markup(_static("style.css")),  # no user's text is in these two
         script=Markup(script),
         script_digest=digest,
+        version=__version__,
+        date=datetime.date.today().isoformat(),
         **values,
     )
     with open_atomic(path) as file:

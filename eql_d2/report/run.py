@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import yaml
 
 from ..evaluation.evaluation_json import FILE, read_evaluation
@@ -78,9 +79,29 @@ def score_name(table: list[dict]) -> str:
     return next(name for name in _SCORES if name in table[0])
 
 
+def scores_of(table: list[dict]) -> np.ndarray:
+    """Score of each category, float64 (C,), nan where there is none."""
+    return np.array([row.get(score_name(table)) for row in table], dtype=float)
+
+
+def categories_of(run: Run, task: str | None = None) -> list[dict]:
+    """``{"name", "group", "image_count", "instance_count"}`` of each category, of the training.
+
+    Args:
+        run: with a record or a table.
+        task: of the table that serves where there is no record; None for the first.
+    """
+    keys = ("name", "group", "image_count", "instance_count")
+    if run.record is not None:
+        return [{key: row.get(key) for key in keys} for row in run.record.categories]
+    table = run.tables[task or next(iter(run.tables))]
+    # The instances of a table are those of the test data.
+    return [{key: row.get(key) for key in keys[:3]} | {"instance_count": None} for row in table]
+
+
 def _load_record(run: Run) -> None:
     record = read_record(run.output_dir)
-    if not _have_counts(record.categories):
+    if not _are_numbers(record.categories, "image_count", "instance_count"):
         raise InputError(f"{run.output_dir / 'gradient_record.json'} is damaged: train again")
     run.record, run.iterations = record, int(record.iterations[-1])
     if not record.is_complete:
@@ -92,10 +113,9 @@ def _load_record(run: Run) -> None:
 
 def _load_metrics(run: Run) -> None:
     path = run.output_dir / "metrics.json"
-    if not path.exists():
-        raise InputError(f"{path} does not exist: there are no results of an evaluation")
+    text = _read_text(path, "there are no results of an evaluation")
     damaged, last = [], None
-    for number, line in enumerate(_read_text(path).splitlines(), start=1):
+    for number, line in enumerate(text.splitlines(), start=1):
         try:
             values = dict(json.loads(line))
         except (ValueError, TypeError):
@@ -103,7 +123,9 @@ def _load_metrics(run: Run) -> None:
             continue
         if "total_loss" in values:
             last = values.get("iteration", last)
-        run.metrics = _evaluated(values) or run.metrics
+        results = {key: value for key, value in values.items() if _EVALUATED.fullmatch(key)}
+        results = {key: x for key, x in results.items() if isinstance(x, int | float)}
+        run.metrics = results or run.metrics
     if last is not None:
         run.iterations = max(last + 1, run.iterations or 0)
     if damaged:
@@ -114,30 +136,20 @@ def _load_metrics(run: Run) -> None:
         run.problems.append(f"{path} has no results of an evaluation: set TEST.EVAL_PERIOD")
 
 
-def _evaluated(values: dict) -> dict[str, float]:
-    return {
-        key: value
-        for key, value in values.items()
-        if _EVALUATED.fullmatch(key) and isinstance(value, (int, float))
-    }
-
-
 def _load_tables(run: Run) -> None:
-    paths = sorted((run.output_dir / "inference").glob("**/per_category_*.json"))
+    folder = run.output_dir / "inference"
+    paths = sorted(folder.glob("**/per_category_*.json"))
     if not paths:
         raise InputError(
-            f"{run.output_dir / 'inference'} has no per_category_*.json: there are no scores of "
-            "single categories"
+            f"{folder} has no per_category_*.json: there are no scores of single categories"
         )
     several = len({path.parent for path in paths}) > 1
     for path in paths:
         task = path.stem.removeprefix("per_category_")
         try:
-            table = _read_table(path)
+            run.tables[f"{path.parent.name}/{task}" if several else task] = _read_table(path)
         except InputError as error:
             run.problems.append(str(error))
-            continue
-        run.tables[f"{path.parent.name}/{task}" if several else task] = table
     sizes = {task: len(table) for task, table in run.tables.items()}
     if run.record and set(sizes.values()) - {len(run.record.categories)}:
         run.problems.append(
@@ -147,39 +159,36 @@ def _load_tables(run: Run) -> None:
         run.record = None
 
 
-def _load_evaluations(run: Run) -> None:
-    for path in sorted((run.output_dir / "inference").glob(f"**/{FILE}")):
-        run.evaluations.append(read_evaluation(path))
-
-
 def _read_table(path: Path) -> list[dict]:
     try:
         table = json.loads(_read_text(path))
-        valid = len(table) > 0 and all("name" in row for row in table) and score_name(table)
-        valid = valid and all(_is_number_or_none(row.get(score_name(table))) for row in table)
-        valid = valid and _have_counts(table)
-    except (ValueError, TypeError, AttributeError, KeyError, StopIteration):
+        valid = all("name" in row for row in table)
+        valid = valid and _are_numbers(table, score_name(table), "image_count", "instance_count")
+    except (ValueError, TypeError, AttributeError, LookupError, StopIteration):
         valid = False
     if not valid:
         raise InputError(f"{path} is damaged: evaluate again (train_net.py --eval-only)")
     return table
 
 
-def _have_counts(rows: list[dict]) -> bool:
-    keys = ("image_count", "instance_count")
-    return all(_is_number_or_none(row.get(key)) for row in rows for key in keys)
+def _are_numbers(rows: list[dict], *keys: str) -> bool:
+    """Whether the values are numbers, or None or missing where they are not known."""
+    return all(isinstance(row.get(key), int | float | None) for row in rows for key in keys)
 
 
-def _is_number_or_none(value) -> bool:
-    return value is None or isinstance(value, (int, float))
+def _load_evaluations(run: Run) -> None:
+    for path in sorted((run.output_dir / "inference").glob(f"**/{FILE}")):
+        try:
+            run.evaluations.append(read_evaluation(path))
+        except InputError as error:
+            run.problems.append(str(error))
 
 
 def _load_config(run: Run) -> None:
     path = run.output_dir / "config.yaml"
-    if not path.exists():
-        raise InputError(f"{path} does not exist: the settings of the training are not known")
+    text = _read_text(path, "the settings of the training are not known")
     try:
-        config = yaml.load(_read_text(path), Loader=_PlainLoader)
+        config = yaml.load(text, Loader=_PlainLoader)
     except (yaml.YAMLError, ValueError) as error:
         where = getattr(error, "problem_mark", None)
         line = f" in line {where.line + 1}" if where else ""
@@ -189,8 +198,11 @@ def _load_config(run: Run) -> None:
     run.config = config
 
 
-def _read_text(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace")
+def _read_text(path: Path, missing: str = "") -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist: {missing}") from error
 
 
 class _PlainLoader(yaml.SafeLoader):

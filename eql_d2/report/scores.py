@@ -10,16 +10,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..data import GROUP_NAMES
 from ..exceptions import InputError
 from .drawing import (
     RUN_COLORS,
     SMOOTHED_FROM,
     ReportFigure,
-    category_order,
     draw_categories,
     loss_record,
-    mark_groups,
     members,
     outline,
     panels,
@@ -27,7 +24,7 @@ from .drawing import (
     text,
     tidy,
 )
-from .run import Run, score_name
+from .run import Run, categories_of, score_name, scores_of
 
 
 def score_by_image_count(
@@ -50,7 +47,7 @@ def score_by_image_count(
     sentences, points = [], None
     for axis, run in zip(axes, runs):
         score = category_scores(run, task)[1]
-        counts = [category["image_count"] for category in _categories(run, task)]
+        counts = [category["image_count"] for category in categories_of(run, task)]
         if None in counts:
             raise InputError(f"the training images of the categories of {run.name} are not known")
         count = np.array(counts)
@@ -93,39 +90,35 @@ def compare_runs(runs: Sequence[Run], task: str | None = None) -> ReportFigure:
         InputError: a run has no table of the task, or one of other categories.
     """
     task = task or next(iter(runs[0].tables))
-    name, baseline = category_scores(runs[0], task)
-    categories = _categories(runs[0], task)
-    scores = []
-    for run in runs:
-        scores.append(category_scores(run, task)[1])
+    scores = [category_scores(run, task)[1] for run in runs]
+    for run in runs[1:]:
         if [row["name"] for row in run.tables[task]] != [c["name"] for c in runs[0].tables[task]]:
             raise InputError(
                 f"{run.name} and {runs[0].name} are scored on different categories in {task}: "
                 "compare runs on the same data"
             )
+    name, categories = score_name(runs[0].tables[task]), categories_of(runs[0], task)
     figure = Figure(figsize=(9.4, 4), layout="constrained")
     bars, points = figure.subplots(1, 2, width_ratios=(1, 1.2))
-    groups = {"all": np.arange(len(baseline))}
-    groups |= {GROUP_NAMES[group]: index for group, index in members(categories).items()}
-    means = [{name: _mean(score[index]) for name, index in groups.items()} for score in scores]
+    groups = {"all": np.arange(len(categories))} | members(categories)
+    means = [{group: _mean(score[index]) for group, index in groups.items()} for score in scores]
     _draw_bars(bars, [run.name for run in runs], means)
     bars.set_ylabel(f"{task} {name}, mean of the categories")
     tidy(bars)
     bars.grid(visible=False, axis="x")
     tidy(points)
 
-    order = category_order(categories)
     points.axhline(0, color=RUN_COLORS[0], linewidth=1)
-    sentences = []
+    curves, sentences = [], []
     for run, score, mean, color in zip(runs[1:], scores[1:], means[1:], cycle(RUN_COLORS[1:])):
-        change = (score - baseline)[order]
-        draw_categories(points, change, color)
-        changes = ", ".join(f"{key} {mean[key] - means[0][key]:+.1f}" for key in groups)
+        change = score - scores[0]
+        curves.append((change, color, ""))
+        changes = ", ".join(f"{group} {mean[group] - means[0][group]:+.1f}" for group in groups)
         better, known = np.sum(change > 0), np.sum(np.isfinite(change))
         sentences.append(f"{run.name}: {changes}; {better} of {known} categories are better")
+    draw_categories(points, categories, curves)
     points.set_ylabel(f"change of {task} {name}")
     figure.legend(handles=bars.containers, loc="outside lower center", ncols=2, fontsize=9)
-    mark_groups(points, categories)
     return ReportFigure(
         f"comparison-{task}",
         f"{task} {name} against {runs[0].name}",
@@ -152,18 +145,7 @@ def category_scores(run: Run, task: str) -> tuple[str, np.ndarray]:
             f"{run.name} is scored on {len(table)} categories in {task}, but its gradient record "
             f"has {len(run.record.categories)}: they are not of one training"
         )
-    name = score_name(table)
-    return name, np.array([row.get(name) for row in table], dtype=float)
-
-
-def _categories(run: Run, task: str) -> list[dict]:
-    """Group and training images of each category, from the record where there is one."""
-    if run.record is not None:
-        return run.record.categories
-    return [
-        {"group": row.get("group"), "image_count": row.get("image_count")}
-        for row in run.tables[task]
-    ]
+    return score_name(table), scores_of(table)
 
 
 def _mean(values: np.ndarray) -> float:
