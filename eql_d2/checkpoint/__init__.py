@@ -1,3 +1,1 @@
 from .detection_checkpoint import EQLCheckpointer
-
-__all__ = ["EQLCheckpointer"]

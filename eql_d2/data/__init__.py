@@ -20,30 +20,3 @@ from .datasets import (
     register_own_data,
 )
 from .sem_seg_mapper import SemSegMapper, build_sem_seg_augmentation
-
-__all__ = [
-    "GROUP_NAMES",
-    "CategoryCounts",
-    "CategoryGroups",
-    "CategoryTable",
-    "ClassificationMapper",
-    "DatasetMapper",
-    "LongTail",
-    "SemSegMapper",
-    "adopt_training_classes",
-    "build_classification_transform",
-    "build_sem_seg_augmentation",
-    "category_table",
-    "class_names",
-    "count_categories",
-    "frequency_groups",
-    "get_image_frequency",
-    "group_by_instances",
-    "group_labels",
-    "register_class_folder",
-    "register_image_list",
-    "register_json_instances",
-    "register_mask_folder",
-    "register_open_images",
-    "register_own_data",
-]

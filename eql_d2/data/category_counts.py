@@ -70,12 +70,11 @@ def count_labels(name: str) -> CategoryCounts:
     """Count all label maps of a registered data set; an image counts for each class it shows."""
     metadata, records = MetadataCatalog.get(name), DatasetCatalog.get(name)
     logger.info(f"Counting the labels of {len(records)} label maps of {name}")
-    num_classes = len(metadata.stuff_classes)
+    num_classes, ignored = len(metadata.stuff_classes), metadata.ignore_label
     pixel_count = np.zeros(num_classes, dtype=np.int64)
     image_count = np.zeros(num_classes, dtype=np.int64)
     for record in records:
-        path, ignored = record["sem_seg_file_name"], metadata.ignore_label
-        labels = read_label_map(path, num_classes, ignored)
+        labels = read_label_map(record["sem_seg_file_name"], num_classes, ignored)
         pixels = np.bincount(labels[labels != ignored], minlength=num_classes)
         pixel_count += pixels
         image_count += pixels > 0

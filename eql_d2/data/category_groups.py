@@ -12,17 +12,9 @@ GROUP_NAMES = {
     "f": "frequent",
     "c": "common",
     "r": "rare",
-    "5": "group 5 of 5",
-    "4": "group 4 of 5",
-    "3": "group 3 of 5",
-    "2": "group 2 of 5",
-    "1": "group 1 of 5",
+    **{part: f"group {part} of 5" for part in "54321"},
 }
 QUANTILES = ("1", "2", "3", "4", "5")
-_LABEL_VALUES = {
-    "pixels": "share of the labelled training pixels",
-    "images": "training images",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,11 +55,9 @@ def frequency_groups(
 
 def group_by_images(image_count: Sequence[int], thresholds: tuple[int, int]) -> CategoryGroups:
     """:func:`frequency_groups` with the rule."""
-    groups = frequency_groups(image_count, thresholds)
     how = f"rare to {thresholds[0]}, common to {thresholds[1]} training images"
-    return CategoryGroups(
-        groups, f"rare / common / frequent: {how} ({_sizes(groups, 'rcf')})", tuple(thresholds)
-    )
+    rule = f"rare / common / frequent: {how}"
+    return _with_sizes(frequency_groups(image_count, thresholds), rule, "rcf", thresholds)
 
 
 def group_labels(
@@ -91,29 +81,27 @@ def group_labels(
     Raises:
         InputError: another rule, or not two rising thresholds.
     """
-    if group_by not in _LABEL_VALUES:
+    choices = {
+        "pixels": (pixel_share, "share of the labelled training pixels"),
+        "images": (image_count, "training images"),
+    }
+    if group_by not in choices:
         raise InputError(
-            f"MODEL.EQL.SEM_SEG.GROUP_BY is {group_by!r}: choose one of {', '.join(_LABEL_VALUES)}"
+            f"MODEL.EQL.SEM_SEG.GROUP_BY is {group_by!r}: choose one of {', '.join(choices)}"
         )
-    if len(thresholds) not in (0, 2) or (
-        len(thresholds) and not 0 <= thresholds[0] < thresholds[1]
-    ):
+    values, what = choices[group_by]
+    if len(thresholds) and not (len(thresholds) == 2 and 0 <= thresholds[0] < thresholds[1]):
         raise InputError(
             f"MODEL.EQL.SEM_SEG.GROUP_THRESHOLDS is {tuple(thresholds)}: give the largest value of "
             "a tail and of a common class, rising, or () for three groups of equal size"
         )
-    values = pixel_share if group_by == "pixels" else image_count
-    what = _LABEL_VALUES[group_by]
     if len(thresholds):
-        index = np.searchsorted(np.asarray(thresholds, dtype=float), values, side="left")
-        groups = ["rcf"[i] for i in index]
+        groups = frequency_groups(values, thresholds)
         how = f"tail to {thresholds[0]:g}, common to {thresholds[1]:g} of the {what}"
     else:
         groups = _equal_parts(-np.asarray(values), "fcr")
         how = f"terciles by {what}"
-    return CategoryGroups(
-        groups, f"head / common / tail: {how} ({_sizes(groups, 'fcr')})", tuple(thresholds)
-    )
+    return _with_sizes(groups, f"head / common / tail: {how}", "fcr", thresholds)
 
 
 def group_by_instances(instance_count: Sequence[int]) -> CategoryGroups:
@@ -126,9 +114,8 @@ def group_by_instances(instance_count: Sequence[int]) -> CategoryGroups:
     Args:
         instance_count: training instances of each class, (C,).
     """
-    groups = _equal_parts(instance_count, QUANTILES)
-    sizes = _sizes(groups, QUANTILES)
-    return CategoryGroups(groups, f"groups 1 to 5: equal parts by training instances ({sizes})")
+    rule = "groups 1 to 5: equal parts by training instances"
+    return _with_sizes(_equal_parts(instance_count, QUANTILES), rule, QUANTILES)
 
 
 def _equal_parts(values: Sequence[float], names: Sequence[str]) -> list[str]:
@@ -140,5 +127,8 @@ def _equal_parts(values: Sequence[float], names: Sequence[str]) -> list[str]:
     return groups.tolist()
 
 
-def _sizes(groups: Sequence[str], names: Sequence[str]) -> str:
-    return f"{' / '.join(str(groups.count(name)) for name in names)} classes"
+def _with_sizes(
+    groups: list[str], rule: str, names: Sequence[str], thresholds: Sequence[float] = ()
+) -> CategoryGroups:
+    sizes = " / ".join(str(groups.count(name)) for name in names)
+    return CategoryGroups(groups, f"{rule} ({sizes} classes)", tuple(thresholds))

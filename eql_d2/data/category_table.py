@@ -1,6 +1,8 @@
 """What is known of the categories of training data: counted once, never a table in code."""
 
 import dataclasses
+import functools
+import operator
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,12 +14,7 @@ from torch import Tensor
 from ..distributed import from_main_process
 from ..exceptions import InputError
 from .category_counts import CategoryCounts, count_categories, count_labels
-from .category_groups import (
-    CategoryGroups,
-    group_by_images,
-    group_by_instances,
-    group_labels,
-)
+from .category_groups import CategoryGroups, group_by_images, group_by_instances, group_labels
 from .datasets.open_images.classes import read_categories
 
 # By the name of the data set and whether the number of images is needed: the metadata of the
@@ -43,19 +40,11 @@ class CategoryTable:
     def rows(self) -> list[dict]:
         """``{"name", "group", "image_count", "instance_count"}`` of each class, for a file; the
         instance count is None where it is not known."""
-        counts = self.counts
-        instances = [None] * len(self) if counts.instance_count is None else counts.instance_count
-        return [
-            {
-                "name": name,
-                "group": group,
-                "image_count": int(images),
-                "instance_count": None if number is None else int(number),
-            }
-            for name, group, images, number in zip(
-                counts.names, self.groups.groups, counts.image_count, instances, strict=True
-            )
-        ]
+        columns = {"name": self.counts.names, "group": self.groups.groups}
+        for key in ("image_count", "instance_count"):
+            count = getattr(self.counts, key)
+            columns[key] = [None] * len(self) if count is None else map(int, count)
+        return [dict(zip(columns, row)) for row in zip(*columns.values(), strict=True)]
 
 
 def category_table(
@@ -121,10 +110,7 @@ def count_training_data(
     if any(_COUNTED.get(key, (None,))[0] is not found for key, found in zip(keys, metadata)):
         counted = from_main_process(lambda: [_count(*key) for key in keys])
         _COUNTED.update(zip(keys, zip(metadata, counted)))
-    total, *others = (_COUNTED[key][1] for key in keys)
-    for counts in others:
-        total += counts
-    return total
+    return functools.reduce(operator.add, (_COUNTED[key][1] for key in keys))
 
 
 def as_names(dataset_names: str | Sequence[str]) -> list[str]:
@@ -136,16 +122,16 @@ def as_names(dataset_names: str | Sequence[str]) -> list[str]:
 
 def _count(name: str, with_num_images: bool) -> CategoryCounts:
     metadata = MetadataCatalog.get(name)
-    if metadata.get("evaluator_type") == "sem_seg":
+    evaluator_type = metadata.get("evaluator_type")
+    if evaluator_type == "sem_seg":
         return count_labels(name)
-    if metadata.get("evaluator_type") == "open_images" and not with_num_images:
+    if evaluator_type == "open_images" and not with_num_images:
         # Loading 14 million boxes would take minutes.
-        entries = read_categories(metadata.json_file)
-        return _from_entries([entry["name"] for entry in entries], entries)
+        return _from_entries(read_categories(metadata.json_file))
     num_images = metadata.get("num_annotated_images")
     if metadata.get("class_image_count") and (num_images is not None or not with_num_images):
-        entries = metadata.class_image_count
-        return _from_entries(metadata.get("thing_classes"), entries, num_images)
+        names = metadata.get("thing_classes")
+        return _from_entries(metadata.class_image_count, names, num_images)
     records = DatasetCatalog.get(name)  # which may set the names of the classes
     counts = count_categories(records, metadata.thing_classes)
     ids = {i: id_ for id_, i in metadata.get("thing_dataset_id_to_contiguous_id", {}).items()}
@@ -153,13 +139,13 @@ def _count(name: str, with_num_images: bool) -> CategoryCounts:
 
 
 def _from_entries(
-    names: Sequence[str] | None, entries: Sequence[dict], num_images: int | None = None
+    entries: Sequence[dict], names: Sequence[str] | None = None, num_images: int | None = None
 ) -> CategoryCounts:
     """From ``{"id", "image_count", "instance_count"}`` of each class; its id may name it."""
     entries = sorted(entries, key=lambda entry: entry["id"])
     instances = [entry.get("instance_count") for entry in entries]
     return CategoryCounts(
-        [str(entry["id"]) for entry in entries] if names is None else list(names),
+        list(names or (entry.get("name", str(entry["id"])) for entry in entries)),
         [entry["id"] for entry in entries],
         np.array([entry["image_count"] for entry in entries], dtype=np.int64),
         None if None in instances else np.array(instances, dtype=np.int64),

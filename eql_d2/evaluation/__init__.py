@@ -4,13 +4,3 @@ from .coco_evaluation import COCOEvaluator
 from .lvis import LVISEvaluator
 from .open_images import OpenImagesEvaluator
 from .sem_seg_evaluation import SemSegEvaluator
-
-__all__ = [
-    "EVALUATORS",
-    "COCOEvaluator",
-    "ClassificationEvaluator",
-    "LVISEvaluator",
-    "OpenImagesEvaluator",
-    "SemSegEvaluator",
-    "build_evaluator",
-]

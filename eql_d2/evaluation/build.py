@@ -61,16 +61,13 @@ def build_evaluator(
         )
     if "training_categories" not in kwargs:
         kwargs["training_categories"] = _training_categories(
-            training_datasets, evaluator_type, frequency_thresholds, sem_seg_groups
+            evaluator_type, training_datasets, frequency_thresholds, sem_seg_groups
         )
     return EVALUATORS[evaluator_type](dataset_name, output_dir=output_dir, **kwargs)
 
 
 def _training_categories(
-    training_datasets: str | Sequence[str],
-    evaluator_type: str,
-    frequency_thresholds: tuple[int, int],
-    sem_seg_groups: tuple[str, Sequence[float]],
+    evaluator_type: str, training_datasets: str | Sequence[str], *rules
 ) -> CategoryTable | None:
     names = [training_datasets] if isinstance(training_datasets, str) else list(training_datasets)
     counted = all(MetadataCatalog.get(name).get("class_image_count") for name in names)
@@ -78,7 +75,7 @@ def _training_categories(
     if not names or (evaluator_type == "lvis" and not counted):
         return None
     try:
-        return category_table(names, frequency_thresholds, sem_seg_groups)
+        return category_table(names, *rules)
     except (InputError, FileNotFoundError, KeyError) as error:
         logger.warning(f"The training data cannot be counted for frequency groups: {error}")
         return None

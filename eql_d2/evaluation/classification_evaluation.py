@@ -1,7 +1,7 @@
 """Accuracy of image classification, also by how many training images a class has."""
 
+import itertools
 import logging
-import os
 
 import numpy as np
 import torch
@@ -35,6 +35,14 @@ class ClassificationEvaluator(DatasetEvaluator):
 
     In `output_dir` it leaves ``per_category_classification.json``: for each class its training
     images where they are known, its test images and its accuracy, and ``evaluation.json``.
+
+    Args:
+        dataset_name: a registered data set with the metadata `thing_classes`; no file is read.
+        output_dir: None writes no file.
+        training_categories: by class. Without them there are no results of groups.
+
+    Raises:
+        InputError: the training data have another number of classes.
     """
 
     def __init__(
@@ -44,16 +52,6 @@ class ClassificationEvaluator(DatasetEvaluator):
         *,
         training_categories: CategoryTable | None = None,
     ) -> None:
-        """Take the classes from the metadata; no file is read.
-
-        Args:
-            dataset_name: a registered data set with the metadata `thing_classes`.
-            output_dir: None writes no file.
-            training_categories: by class. Without them there are no results of groups.
-
-        Raises:
-            InputError: the training data have another number of classes.
-        """
         self._class_names = list(MetadataCatalog.get(dataset_name).thing_classes)
         self._output_dir = output_dir
         self._dataset_name = dataset_name
@@ -61,9 +59,9 @@ class ClassificationEvaluator(DatasetEvaluator):
         self.reset()
 
     def reset(self) -> None:
-        # Label and rank of each image; the scores of all would be N x C numbers.
+        # Label and rank of each image; the scores of all would be N x C numbers. Where they are
+        # not numbers the rank is C, behind all classes.
         self._results: list[tuple[int, int]] = []
-        self._num_not_a_number = 0
 
     def process(self, inputs: list[dict], outputs: list[dict]) -> None:
         """Note where the label stands among the scores.
@@ -85,64 +83,50 @@ class ClassificationEvaluator(DatasetEvaluator):
                     f"the model gives scores of shape {tuple(scores.shape)} for a data set of "
                     f"{num_classes} classes: set MODEL.CLASSIFIER.NUM_CLASSES {num_classes}"
                 )
-            rank = rank_of_label(scores, image["label"])
-            if scores.isnan().any():
-                rank, self._num_not_a_number = num_classes, self._num_not_a_number + 1
+            is_number = not scores.isnan().any()
+            rank = rank_of_label(scores, image["label"]) if is_number else num_classes
             self._results.append((image["label"], rank))
 
     def evaluate(self) -> dict[str, dict[str, float]]:
         """Join all processes and compute, in the main process; the others get an empty dict."""
-        ranks = comm.gather((self._results, self._num_not_a_number))
+        results = list(itertools.chain.from_iterable(comm.gather(self._results)))
         if not comm.is_main_process():
             return {}
-        results = [result for part, _ in ranks for result in part]
         if not results:
             logger.warning("No image was processed: nothing to evaluate")
             return {}
-        if num_not_a_number := sum(count for _, count in ranks):
+        num_classes, (labels, label_ranks) = len(self._class_names), np.array(results).T
+        if num_not_a_number := (label_ranks == num_classes).sum():
             logger.warning(
                 f"{num_not_a_number} of {len(results)} images have scores that are not numbers: "
                 "they count as wrong"
             )
-        labels, label_ranks = np.array(results).T
-        image_count = np.bincount(labels, minlength=len(self._class_names))
-        num_correct = np.bincount(labels[label_ranks == 0], minlength=len(self._class_names))
+        image_count = np.bincount(labels, minlength=num_classes)
+        num_correct = np.bincount(labels[label_ranks == 0], minlength=num_classes)
         with np.errstate(invalid="ignore"):
             accuracy = 100 * num_correct / image_count  # nan for a class without images
         metrics = {
             "top1": 100 * float(np.mean(label_ranks < 1)),
-            "top5": 100 * float(np.mean(label_ranks < min(5, len(self._class_names)))),
+            "top5": 100 * float(np.mean(label_ranks < min(5, num_classes))),
             **self._accuracy_by_group(accuracy),
             "mean_class": mean_known(accuracy),
         }
         num_tested = int((image_count > 0).sum())
         logger.info(
-            f"Accuracy of {len(results)} images; means over the {num_tested} of "
-            f"{len(self._class_names)} classes that have any:\n{create_small_table(metrics)}"
+            f"Accuracy of {len(results)} images; means over the {num_tested} of {num_classes} "
+            f"classes that have any:\n{create_small_table(metrics)}"
         )
-        results = {"classification": metrics}
-        if self._output_dir:
-            self._categories.write_table(
-                os.path.join(self._output_dir, "per_category_classification.json"),
-                "accuracy",
-                accuracy,
-                instance_count=image_count.tolist(),
-            )
-        write_evaluation(
-            self._output_dir,
-            self._dataset_name,
-            "ClassificationEvaluator",
-            results,
-            self._categories,
-            num_tested,
+        folder, categories, counts = self._output_dir, self._categories, image_count.tolist()
+        categories.write_table(
+            folder, "classification", "accuracy", accuracy, instance_count=counts
         )
+        results, name = {"classification": metrics}, "ClassificationEvaluator"
+        write_evaluation(folder, self._dataset_name, name, results, categories, num_tested)
         return results
 
     def _accuracy_by_group(self, accuracy: np.ndarray) -> dict[str, float]:
         if self._categories.rule is None:
-            logger.info(
-                "No many-, medium- and few-shot accuracy: the training images are not known"
-            )
+            logger.info("No many-, medium- and few-shot accuracy: training images are not known")
             return {}
         members = self._categories.members()
         tested = ", ".join(

@@ -1,6 +1,5 @@
 """COCO evaluation by frequency group."""
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 
@@ -10,11 +9,7 @@ from detectron2.utils import comm
 from detectron2.utils.logger import create_small_table
 
 from ..data import CategoryTable
-from .evaluated_categories import (
-    EvaluatedCategories,
-    average_precision_by_category,
-    mean_precision,
-)
+from .evaluated_categories import EvaluatedCategories, average_precision_by_category
 from .evaluation_json import write_evaluation
 
 
@@ -28,6 +23,14 @@ class COCOEvaluator(Detectron2COCOEvaluator):
 
     In `output_dir` it also leaves ``per_category_{task}.json``, the AP of each category, and
     ``evaluation.json``.
+
+    Args:
+        dataset_name: a registered data set, see Detectron2's class; so are `tasks`, `distributed`,
+            `output_dir` and `kwargs`.
+        training_categories: by contiguous class.
+
+    Raises:
+        InputError: the training data have another number of categories.
     """
 
     def __init__(
@@ -40,47 +43,27 @@ class COCOEvaluator(Detectron2COCOEvaluator):
         training_categories: CategoryTable | None = None,
         **kwargs,
     ) -> None:
-        """Read the ground truth.
-
-        Args:
-            dataset_name: a registered data set, see Detectron2's class; so are `tasks`,
-                `distributed`, `output_dir` and `kwargs`.
-            training_categories: by contiguous class.
-
-        Raises:
-            InputError: the training data have another number of categories.
-        """
         super().__init__(dataset_name, tasks, distributed, output_dir, **kwargs)
+        annotations = self._coco_api.dataset.get("annotations", ())
+        self._count = Counter(a["category_id"] for a in annotations if not a.get("iscrowd"))
         cat_ids = sorted(self._coco_api.getCatIds())
         self._dataset_name = dataset_name
         contiguous_ids = self._metadata.get("thing_dataset_id_to_contiguous_id")
         # Without the metadata, Detectron2 takes the class for the category id.
-        dataset_ids = {i: i for i in range(len(cat_ids))}
-        if contiguous_ids:
-            dataset_ids = {index: cat_id for cat_id, index in contiguous_ids.items()}
-        counts = self._metadata.get("class_image_count", ())
+        contiguous_ids = contiguous_ids or {i: i for i in range(len(cat_ids))}
         self._categories = EvaluatedCategories.of_file(
             self._coco_api.loadCats(cat_ids),
-            dataset_ids,
+            {index: category_id for category_id, index in contiguous_ids.items()},
             training_categories,
-            {entry["id"]: entry["image_count"] for entry in counts},
+            self._metadata.get("class_image_count", ()),
         )
 
     def evaluate(self, img_ids=None):
         results = super().evaluate(img_ids)
         if results and (comm.is_main_process() or not self._distributed):
-            annotations = self._coco_api.dataset["annotations"]
-            tested = {a["category_id"] for a in annotations if not a.get("iscrowd")}
+            folder, evaluator = self._output_dir, "COCOEvaluator (pycocotools)"
             write_evaluation(
-                self._output_dir,
-                self._dataset_name,
-                "COCOEvaluator (pycocotools)",
-                {
-                    task: {key: x for key, x in metrics.items() if "-" not in key}
-                    for task, metrics in results.items()
-                },
-                self._categories,
-                len(tested),
+                folder, self._dataset_name, evaluator, results, self._categories, len(self._count)
             )
         return results
 
@@ -94,19 +77,11 @@ class COCOEvaluator(Detectron2COCOEvaluator):
             # (IoU thresholds, recalls, categories, areas, limits): all areas, the last limit
             precision = coco_eval.eval["precision"][:, :, :, 0, -1]
         if categories.rule is not None:
-            by_group = {
-                f"AP{name}": mean_precision(precision[:, :, indices])
-                for name, indices in categories.members().items()
-            }
+            by_group = categories.mean_precisions(precision)
             self._logger.info(f"{iou_type} AP by group:\n{create_small_table(by_group)}")
             results |= by_group
-        if self._output_dir:
-            annotations = self._coco_api.dataset["annotations"]
-            count = Counter(a["category_id"] for a in annotations if not a.get("iscrowd"))
-            categories.write_table(
-                os.path.join(self._output_dir, f"per_category_{iou_type}.json"),
-                "AP",
-                average_precision_by_category(precision),
-                instance_count=[count[category_id] for category_id in categories.ids],
-            )
+        categories.write_table(
+            *(self._output_dir, iou_type, "AP", average_precision_by_category(precision)),
+            instance_count=[self._count[category_id] for category_id in categories.ids],
+        )
         return results

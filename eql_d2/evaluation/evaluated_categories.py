@@ -53,7 +53,7 @@ class EvaluatedCategories:
         categories: Sequence[Mapping],
         dataset_ids: Mapping[int, int],
         training: CategoryTable | None,
-        image_counts: Mapping[int, int] | None = None,
+        class_image_count: Sequence[Mapping] = (),
     ) -> "EvaluatedCategories":
         """Categories of an annotation file.
 
@@ -62,7 +62,7 @@ class EvaluatedCategories:
                 are taken.
             dataset_ids: category id of each contiguous class.
             training: by contiguous class.
-            image_counts: training images by category id, where the categories have none.
+            class_image_count: of the metadata, where the categories have no counts.
 
         Raises:
             InputError: the training data have another number of classes.
@@ -72,7 +72,8 @@ class EvaluatedCategories:
         if training is None:
             groups = [category.get("frequency") for category in categories]
             groups = [group if group in _FREQUENCIES else None for group in groups]
-            counts = [c.get("image_count", (image_counts or {}).get(c["id"])) for c in categories]
+            known = {entry["id"]: entry["image_count"] for entry in class_image_count}
+            counts = [c.get("image_count", known.get(c["id"])) for c in categories]
             rule = "frequency of the categories in the annotation file" if any(groups) else None
             return cls(ids, names, groups, counts, rule)
         if len(training) != len(dataset_ids):
@@ -82,44 +83,44 @@ class EvaluatedCategories:
             )
         by_id = {dataset_ids[index]: row for index, row in enumerate(training.rows())}
         rows = [by_id.get(category_id, {}) for category_id in ids]
-        return cls(
-            ids,
-            names,
-            [row.get("group") for row in rows],
-            [row.get("image_count") for row in rows],
-            training.groups.rule,
-            training.groups.thresholds,
-        )
+        groups, counts = ([row.get(key) for row in rows] for key in ("group", "image_count"))
+        return cls(ids, names, groups, counts, training.groups.rule, training.groups.thresholds)
 
     def members(self) -> dict[str, list[int]]:
         """Where each group stands, rare ones first; the list of an absent one is empty."""
-        names = _FREQUENCIES
-        if any(group in QUANTILES for group in self.groups):
-            names = QUANTILES
+        names = QUANTILES if any(group in QUANTILES for group in self.groups) else _FREQUENCIES
         return {name: [i for i, group in enumerate(self.groups) if group == name] for name in names}
 
     def means(self, values: np.ndarray) -> dict[str, float]:
         """Mean of the known values of each group, nan where there is none."""
         return {group: mean_known(values[index]) for group, index in self.members().items()}
 
+    def mean_precisions(self, precision: np.ndarray, prefix: str = "AP") -> dict[str, float]:
+        """AP of each group, by prefix + group, as of :func:`average_precision_by_category`."""
+        groups = self.members().items()
+        return {prefix + name: mean_precision(precision[:, :, index]) for name, index in groups}
+
     def write_table(
         self,
-        path: str | os.PathLike,
+        folder: str | os.PathLike | None,
+        task: str,
         score: str,
         scores: Sequence[float],
         **columns: Sequence,
     ) -> None:
-        """Write one JSON record for each category: id, name, group, image_count where it is known,
-        the further columns and the score, null for nan."""
-        records = []
-        for index, (category_id, name) in enumerate(zip(self.ids, self.names)):
-            record = {"id": category_id, "name": name, "group": self.groups[index]}
-            if self.image_count[index] is not None:
-                record["image_count"] = self.image_count[index]
-            record |= {key: values[index] for key, values in columns.items()}
-            value = float(scores[index])
-            records.append(record | {score: None if math.isnan(value) else value})
-        write_json(path, records)
+        """Write ``per_category_{task}.json`` into the folder, if there is one: for each category
+        id, name, group, image_count where it is known, the further columns and the score, null for
+        nan."""
+        if not folder:
+            return
+        known = {"id": self.ids, "name": self.names, "group": self.groups}
+        scores = [None if math.isnan(value) else float(value) for value in scores]
+        columns = known | {"image_count": self.image_count} | columns | {score: scores}
+        records = [dict(zip(columns, row)) for row in zip(*columns.values())]
+        for record in records:
+            if record["image_count"] is None:
+                del record["image_count"]
+        write_json(os.path.join(folder, f"per_category_{task}.json"), records)
 
 
 def mean_known(values: np.ndarray) -> float:
@@ -137,8 +138,7 @@ def mean_precision(precision: np.ndarray) -> float:
     Returns:
         A percentage; nan where nothing can be computed, for example without ground truth.
     """
-    valid = precision[precision > -1]
-    return float(np.mean(valid) * 100) if valid.size else math.nan
+    return mean_known(precision[precision > -1]) * 100
 
 
 def average_precision_by_category(precision: np.ndarray) -> list[float]:

@@ -28,7 +28,8 @@ def write_evaluation(
         folder: of the evaluator; None writes nothing.
         dataset_name: evaluated data.
         evaluator: for people, with the version of a program that it uses.
-        results: ``{task: {metric: value}}``; nan becomes null.
+        results: ``{task: {metric: value}}``; nan becomes null, and metrics of single classes, as
+            Detectron2 has them with a "-" in their name, are left out.
         categories: with the rule of their groups.
         num_tested: categories that occur in the evaluated data: the means are over them.
     """
@@ -48,7 +49,11 @@ def write_evaluation(
             "sizes": {group: sizes[group] for group in categories.members() if sizes[group]},
         },
         "results": {
-            task: {key: float(x) if math.isfinite(x) else None for key, x in metrics.items()}
+            task: {
+                key: float(x) if math.isfinite(x) else None
+                for key, x in metrics.items()
+                if "-" not in key
+            }
             for task, metrics in results.items()
         },
     }

@@ -58,11 +58,6 @@ class PartWriter:
         self._files.clear()
         return parts
 
-    def discard(self) -> None:
-        """Close and remove whatever has been written."""
-        for part in self.close().values():
-            os.remove(part.path)
-
 
 def join_parts(parts: Sequence[PartFile], path: str) -> None:
     """Write the detections of all parts into one JSON list, in the order of the parts.
@@ -127,17 +122,16 @@ def _write_json_list(path: str, items: Iterable[str]) -> None:
 def _score_thresholds(parts: Sequence[PartFile], limit: int) -> dict[int, list]:
     """For each category with more than `limit` detections: [lowest score, how many of that]."""
     scores: dict[int, array] = defaultdict(lambda: array("d"))
-    counts: dict[int, int] = defaultdict(int)
     for line in _lines(parts):
         for row in json.loads(line):
             kept = scores[row["category_id"]]
             kept.append(row["score"])
-            counts[row["category_id"]] += 1
             if len(kept) >= 2 * limit:
-                kept[:] = array("d", np.partition(kept, -limit)[-limit:])
+                # One more than needed: that there are more than `limit` must stay known.
+                kept[:] = array("d", np.partition(kept, -limit - 1)[-limit - 1 :])
     thresholds = {}
     for category_id, kept in scores.items():
-        if counts[category_id] > limit:
+        if len(kept) > limit:
             best = np.partition(kept, -limit)[-limit:]
             thresholds[category_id] = [best.min(), limit - np.count_nonzero(best > best.min())]
     return thresholds

@@ -1,6 +1,7 @@
 """A model's detections in LVIS's result format, one rank's share of them."""
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -23,40 +24,35 @@ class RankPredictions:
     image_ids: list[int]
     num_not_finite: int
 
+    def remove(self) -> None:
+        """Remove the files."""
+        for part in self.parts.values():
+            os.remove(part.path)
 
+
+@dataclasses.dataclass
 class PredictionWriter:
     """Writes the detections of one rank as they come.
 
     The streams are "bbox" and "segm", and with `fixed_ap` also "bbox_fixed_ap" and
     "segm_fixed_ap". Results for "segm" have no box: with one, an engine would take the area of
     the box for that of the mask.
+
+    Attributes:
+        files: of this rank.
+        tasks: of "bbox" and "segm"; None writes what the model predicts.
+        max_dets: limit per image.
+        fixed_ap: also write the streams without a limit.
+        dataset_ids: category id of each contiguous class; None adds 1, as LVIS does.
     """
 
-    def __init__(
-        self,
-        directory: str,
-        rank: int,
-        *,
-        tasks: Sequence[str] | None,
-        max_dets: int,
-        fixed_ap: bool,
-        dataset_ids: Mapping[int, int] | None,
-    ) -> None:
-        """Start empty.
+    files: PartWriter
+    tasks: Sequence[str] | None
+    max_dets: int
+    fixed_ap: bool
+    dataset_ids: Mapping[int, int] | None
 
-        Args:
-            directory: exists; must be visible to the main process.
-            rank: of this process.
-            tasks: of "bbox" and "segm"; None writes what the model predicts.
-            max_dets: limit per image.
-            fixed_ap: also write the streams without a limit.
-            dataset_ids: category id of each contiguous class; None adds 1, as LVIS does.
-        """
-        self._files = PartWriter(directory, rank)
-        self._tasks = tasks
-        self._max_dets = max_dets
-        self._fixed_ap = fixed_ap
-        self._dataset_ids = dataset_ids
+    def __post_init__(self) -> None:
         self._image_ids: list[int] = []
         self._num_not_finite = 0
 
@@ -68,7 +64,7 @@ class PredictionWriter:
         """
         self._image_ids.append(image_id)
         has_masks = instances.has("pred_masks")
-        tasks = self._tasks or (TASKS if has_masks else ("bbox",))
+        tasks = self.tasks or (TASKS if has_masks else ("bbox",))
         if "segm" in tasks and len(instances) > 0 and not has_masks:
             raise InputError(
                 "task 'segm' was asked for but the model predicts no masks: "
@@ -80,18 +76,14 @@ class PredictionWriter:
         for task in tasks:
             keys = ("image_id", "category_id", _GEOMETRY[task], "score")
             task_rows = [{key: row[key] for key in keys} for row in rows]
-            if self._fixed_ap:
-                self._files.write(task + FIXED_AP, task_rows)
+            if self.fixed_ap:
+                self.files.write(task + FIXED_AP, task_rows)
             # lvis-api counts detections without area for the limit and drops them afterwards.
-            self._files.write(task, [row for row in task_rows[: self._max_dets] if has_area(row)])
+            self.files.write(task, [row for row in task_rows[: self.max_dets] if has_area(row)])
 
     def close(self) -> RankPredictions:
         """Bring everything to disk; no more can be written."""
-        return RankPredictions(self._files.close(), self._image_ids, self._num_not_finite)
-
-    def discard(self) -> None:
-        """Remove whatever has been written."""
-        self._files.discard()
+        return RankPredictions(self.files.close(), self._image_ids, self._num_not_finite)
 
     def _best_first(self, instances: Instances) -> Instances:
         """By falling score, equal scores in their order, and no more than will be written."""
@@ -100,14 +92,14 @@ class PredictionWriter:
             self._num_not_finite += int((~finite).sum())
             instances = instances[finite]
         order = torch.argsort(instances.scores, descending=True, stable=True)
-        return instances[order if self._fixed_ap else order[: self._max_dets]]
+        return instances[order if self.fixed_ap else order[: self.max_dets]]
 
     def _dataset_id(self, contiguous_id: int) -> int:
-        if self._dataset_ids is None:
+        if self.dataset_ids is None:
             return contiguous_id + 1
-        if contiguous_id not in self._dataset_ids:
+        if contiguous_id not in self.dataset_ids:
             raise InputError(
                 f"the model predicts class {contiguous_id} but the data set has "
-                f"{len(self._dataset_ids)} classes: set the model's number of classes to that"
+                f"{len(self.dataset_ids)} classes: set the model's number of classes to that"
             )
-        return self._dataset_ids[contiguous_id]
+        return self.dataset_ids[contiguous_id]

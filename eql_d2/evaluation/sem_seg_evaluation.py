@@ -1,7 +1,5 @@
 """mIoU of semantic segmentation, also of head, common and tail classes."""
 
-import os
-
 import numpy as np
 from detectron2.data import MetadataCatalog
 from detectron2.evaluation import SemSegEvaluator as Detectron2SemSegEvaluator
@@ -25,6 +23,14 @@ class SemSegEvaluator(Detectron2SemSegEvaluator):
     In `output_dir` it leaves ``per_category_sem_seg.json``, the IoU of each class, and
     ``evaluation.json``. The predictions are not kept: Detectron2's class holds the masks of the
     whole data set in memory.
+
+    Args:
+        dataset_name: a registered data set with the metadata `stuff_classes`; its list is read.
+        output_dir: None writes no file.
+        training_categories: by class, with the rule of the groups.
+
+    Raises:
+        InputError: the training data have another number of classes.
     """
 
     def __init__(
@@ -34,29 +40,18 @@ class SemSegEvaluator(Detectron2SemSegEvaluator):
         *,
         training_categories: CategoryTable | None = None,
     ) -> None:
-        """Read the list of the label maps.
-
-        Args:
-            dataset_name: a registered data set with the metadata `stuff_classes`.
-            output_dir: None writes no file.
-            training_categories: by class, with the rule of the groups.
-
-        Raises:
-            InputError: the training data have another number of classes.
-        """
         # No output_dir: the base class would write its files of predictions.
         super().__init__(dataset_name, sem_seg_loading_fn=self._read_labels)
-        # Index in the list of the training data of each label, where that is another list
-        self._label_index = MetadataCatalog.get(dataset_name).get("label_index")
+        # Index of each label in the list of the training data, which may be another one
+        same = range(self._num_classes)
+        self._label_index = MetadataCatalog.get(dataset_name).get("label_index", same)
         self._table_dir = output_dir
         self._pixel_share = training_categories and training_categories.counts.pixel_share
         self._categories = EvaluatedCategories.of_classes(self._class_names, training_categories)
 
     def _read_labels(self, path: str, dtype=int) -> np.ndarray:
-        if self._label_index is None:
-            return read_label_map(path, self._num_classes, self._ignore_label).astype(dtype)
         labels = read_label_map(path, len(self._label_index), self._ignore_label)
-        lookup = np.full(256, self._ignore_label, dtype=dtype)
+        lookup = np.full(max(256, len(self._label_index)), self._ignore_label, dtype=dtype)
         lookup[: len(self._label_index)] = self._label_index
         return lookup[labels]
 
@@ -81,17 +76,10 @@ class SemSegEvaluator(Detectron2SemSegEvaluator):
             results["sem_seg"] = metrics = {"mIoU": metrics["mIoU"], **by_group} | metrics
             values = ", ".join(f"{name} {value:.2f}" for name, value in by_group.items())
             self._logger.info(f"{over}. {values} ({self._categories.rule})")
-        if self._table_dir:
-            share = self._pixel_share
-            columns = {} if share is None else {"pixel_share": share.tolist()}
-            path = os.path.join(self._table_dir, "per_category_sem_seg.json")
-            self._categories.write_table(path, "IoU", iou, **columns)
+        folder, categories = self._table_dir, self._categories
+        columns = {} if self._pixel_share is None else {"pixel_share": self._pixel_share.tolist()}
+        categories.write_table(folder, "sem_seg", "IoU", iou, **columns)
         write_evaluation(
-            self._table_dir,
-            self._dataset_name,
-            "SemSegEvaluator",
-            {"sem_seg": {key: x for key, x in metrics.items() if "-" not in key}},
-            self._categories,
-            num_tested,
+            folder, self._dataset_name, "SemSegEvaluator", results, categories, num_tested
         )
         return results

@@ -12,23 +12,3 @@ from .retinanet import EQLRetinaNet
 from .roi_heads import EQLCascadeROIHeads, EQLRes5ROIHeads, EQLROIHeads
 from .semantic_seg import EQLDeepLabV3PlusHead, EQLSemSegFPNHead
 from .torchvision_backbone import TorchvisionBackbone, build_torchvision_backbone
-
-__all__ = [
-    "CLASSIFIER_REGISTRY",
-    "ATSSAssigner",
-    "ATSSHead",
-    "CosineClassifier",
-    "EQLCascadeROIHeads",
-    "EQLDeepLabV3PlusHead",
-    "EQLFastRCNNOutputLayers",
-    "EQLImprovedBaseline",
-    "EQLROIHeads",
-    "EQLRetinaNet",
-    "EQLRes5ROIHeads",
-    "EQLSemSegFPNHead",
-    "ImageClassifier",
-    "LinearClassifier",
-    "TorchvisionBackbone",
-    "build_classifier",
-    "build_torchvision_backbone",
-]

@@ -92,6 +92,7 @@ def count_in_two_processes(rank, port_file, result_file):
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_b_of_several_processes_the_main_one_counts(tmp_path):
     mp.spawn(count_in_two_processes, (tmp_path / "store", f"{tmp_path}/result"), nprocs=2)
     main, other = (torch.load(f"{tmp_path}/result{rank}", weights_only=False) for rank in (0, 1))

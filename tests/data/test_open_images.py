@@ -186,6 +186,7 @@ def test_image_that_is_none_is_named(files):
         convert(files)
 
 
+@pytest.mark.slow
 def test_command_line(files):
     command = [sys.executable, "-m", "eql_d2.data.datasets.open_images"]
     names = ["boxes.csv", "classes.csv", "images", "output.json"]

@@ -156,6 +156,7 @@ def run_rank(rank, directory):
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_ranks_give_what_one_gives(tmp_path):
     mp.spawn(run_rank, (tmp_path,), nprocs=2)
     inputs, outputs = predictions()

@@ -70,6 +70,13 @@ def test_coco_without_detections(tmp_path, data):
     assert all(math.isnan(value) for value in results.values())
 
 
+def test_coco_test_set_without_annotations_is_taken(tmp_path, data):
+    truth, _ = data
+    truth = {key: value for key, value in truth.items() if key != "annotations"}
+    with registered("coco", tmp_path / "truth.json", truth) as name:
+        assert COCOEvaluator(name, output_dir=tmp_path)._do_evaluation is False
+
+
 def test_build_evaluator_goes_by_the_type_of_the_data_set(tmp_path, data):
     truth, _ = data
     with registered("own", tmp_path / "truth.json", truth) as name:

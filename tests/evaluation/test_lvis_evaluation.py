@@ -37,6 +37,7 @@ def assert_same(results: dict, expected: dict) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.slow
 def test_all_numbers_are_those_of_lvis_api(tmp_path, seed):
     truth = make_truth(seed)
     outputs = make_outputs(truth, seed)
@@ -65,6 +66,7 @@ def test_max_dets_per_image(tmp_path, truth, outputs, engine):
 @pytest.mark.parametrize(
     "oddity", [{"iscrowd": 1}, {"ignore": 1}, {"area": 0}, {"area": -1.0}, {"category_id": 99}]
 )
+@pytest.mark.slow
 def test_ground_truth_that_engines_read_differently(tmp_path, truth, outputs, engine, oddity):
     annotations = [
         {**annotation, **oddity} if i % 3 == 0 else annotation

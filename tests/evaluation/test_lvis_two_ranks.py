@@ -53,6 +53,7 @@ def directory(tmp_path_factory):
 
 
 @pytest.mark.parametrize("attempt", [0, 1])
+@pytest.mark.slow
 def test_two_ranks_give_what_one_gives(directory, tmp_path, attempt):
     truth = make_truth(0)
     with registered("federated", tmp_path / "truth.json", truth) as name:
@@ -64,6 +65,7 @@ def test_two_ranks_give_what_one_gives(directory, tmp_path, attempt):
     assert files == {path.name: path.read_bytes() for path in (tmp_path / "one").iterdir()}
 
 
+@pytest.mark.slow
 def test_ranks_that_do_not_share_the_directory_are_told(directory):
     message = json.loads((directory / "results_2_0.json").read_text())
     assert "output_dir on a file system all ranks share" in message

@@ -297,6 +297,7 @@ def run_rank(rank: int, directory: Path) -> None:
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_ranks_give_what_one_gives(tmp_path):
     boxes, labels, parents, detections = random_data(0)
     path = convert(tmp_path, boxes, num_classes=10, labels=labels, parents=parents)

@@ -100,6 +100,7 @@ def evaluate_half(rank, folders, port_file, result_file):
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_processes_equal_one(tmp_path):
     folders = make_mask_folder(tmp_path / "scenes")
     result_file = f"{tmp_path}/result"

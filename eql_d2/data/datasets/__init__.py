@@ -4,13 +4,3 @@ from .image_lists import register_image_list
 from .json_instances import register_json_instances
 from .mask_folders import register_mask_folder
 from .own_data import register_own_data
-
-__all__ = [
-    "LongTail",
-    "register_class_folder",
-    "register_image_list",
-    "register_json_instances",
-    "register_mask_folder",
-    "register_open_images",
-    "register_own_data",
-]

@@ -11,14 +11,6 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from .image_lists import register_builtin_image_lists
 from .json_instances import load_json_instances, register_json_instances
 
-_OPEN_IMAGES = {
-    f"openimages_challenge_2019_{split}": (
-        f"openimages/annotations/challenge_2019_{split}.json",
-        f"openimages/{folder}",
-    )
-    for split, folder in (("train", "train"), ("val", "validation"))
-}
-
 
 def register_open_images(name: str, json_file: str, image_root: str) -> None:
     """Register a file of the converter ``eql_d2.data.datasets.open_images``, after checking it.
@@ -30,8 +22,10 @@ def register_open_images(name: str, json_file: str, image_root: str) -> None:
 
 def register_builtin_open_images(root: str) -> None:
     """Register the challenge's training and validation data under `root`."""
-    for name, (json_file, image_root) in _OPEN_IMAGES.items():
-        json_file, image_root = os.path.join(root, json_file), os.path.join(root, image_root)
+    for split, folder in (("train", "train"), ("val", "validation")):
+        name = f"openimages_challenge_2019_{split}"
+        json_file = os.path.join(root, f"openimages/annotations/challenge_2019_{split}.json")
+        image_root = os.path.join(root, f"openimages/{folder}")
         DatasetCatalog.register(
             name, functools.partial(load_json_instances, name, json_file, image_root)
         )

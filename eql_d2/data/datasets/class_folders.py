@@ -1,6 +1,6 @@
 """The user's own images for classification: one folder for each class, with a long tail on wish."""
 
-import functools
+import glob
 import math
 import os
 from collections.abc import Sequence
@@ -11,10 +11,12 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, has_file_allowed_extension
 
 from ...exceptions import InputError
-from .class_files import read_class_file
+from .checks import check_name, read_class_file
 
 # Optional, beside the class folders: one class name a line
 CLASS_FILE = "classes.txt"
+# The generator whose stream NumPy has promised never to change.
+_Random = np.random.RandomState
 
 
 class LongTail(NamedTuple):
@@ -47,39 +49,28 @@ def register_class_folder(name: str, folder: str, *, long_tail: LongTail | None 
         InputError: the name is taken; the folder is missing or has no class folder or no image; a
             folder is not in ``classes.txt``; the factor is below 1 or the seed negative.
     """
-    if name in DatasetCatalog.list():
-        raise InputError(f"data set {name!r} is registered already: choose another name")
-    _check_long_tail(name, long_tail)
+    check_name(name)
     classes, files = _find_images(name, folder, long_tail)
     has_class_file = os.path.exists(os.path.join(folder, CLASS_FILE))
     empty = [class_name for class_name, paths in zip(classes, files) if not paths]
-    DatasetCatalog.register(name, functools.partial(load_class_folder, name, folder, long_tail))
+    counts = [len(paths) for paths in files]
+    DatasetCatalog.register(name, lambda: read_class_folder(name, folder, long_tail)[1])
     MetadataCatalog.get(name).set(
         image_root=folder,
         evaluator_type="classification",
         thing_classes=classes,
-        class_image_count=[
-            {"id": i, "image_count": len(paths)} for i, paths in enumerate(files, start=1)
-        ],
-        num_annotated_images=sum(map(len, files)),
+        class_image_count=[{"id": i, "image_count": n} for i, n in enumerate(counts, start=1)],
+        num_annotated_images=sum(counts),
         # As training data these are a mistake, unless they are named on purpose.
         empty_classes=[] if has_class_file else empty,
     )
 
 
-def load_class_folder(name: str, folder: str, long_tail: LongTail | None = None) -> list[dict]:
-    """Records in Detectron2's standard format, ordered by class and file name.
-
-    Raises:
-        InputError: as for :func:`register_class_folder`.
-    """
-    return read_class_folder(name, folder, long_tail)[1]
-
-
 def read_class_folder(
     name: str, folder: str, long_tail: LongTail | None = None
 ) -> tuple[list[str], list[dict]]:
-    """Names of the classes, and the records; registers nothing.
+    """Names of the classes, and the records in Detectron2's standard format, ordered by class and
+    file name; registers nothing.
 
     Raises:
         InputError: as for :func:`register_class_folder`.
@@ -109,7 +100,7 @@ def long_tail_counts(class_sizes: Sequence[int], long_tail: LongTail) -> list[in
     Returns:
         (C,), in the order of `class_sizes`.
     """
-    ranks = _random(long_tail.seed).permutation(len(class_sizes))
+    ranks = _Random(long_tail.seed).permutation(len(class_sizes))
     largest, last_rank = max(class_sizes), max(len(class_sizes) - 1, 1)
     return [
         min(size, max(1, round(largest * long_tail.factor ** (-int(rank) / last_rank))))
@@ -117,19 +108,23 @@ def long_tail_counts(class_sizes: Sequence[int], long_tail: LongTail) -> list[in
     ]
 
 
-def _cut_long_tail(files: list[list[str]], long_tail: LongTail) -> list[list[str]]:
+def _cut_long_tail(name: str, files: list[list[str]], long_tail: LongTail) -> list[list[str]]:
+    if not 1 <= long_tail.factor < math.inf:
+        raise InputError(
+            f"data set {name!r}: long-tail factor is {long_tail.factor}: give the images of the "
+            "most frequent class over those of the rarest, 1 or more"
+        )
+    if not 0 <= long_tail.seed < 2**32:
+        raise InputError(
+            f"data set {name!r}: long-tail seed is {long_tail.seed}: give 0 to 2^32 - 1"
+        )
     counts = long_tail_counts([len(paths) for paths in files], long_tail)
     kept = []
     for label, (paths, count) in enumerate(zip(files, counts)):
         # Each class draws from a stream of its own: one image more elsewhere changes nothing here.
-        order = _random([long_tail.seed, label]).permutation(len(paths))
+        order = _Random([long_tail.seed, label]).permutation(len(paths))
         kept.append([paths[i] for i in sorted(order[:count])])
     return kept
-
-
-def _random(seed: int | list[int]) -> np.random.RandomState:
-    # The generator whose stream NumPy has promised never to change.
-    return np.random.RandomState(seed)
 
 
 def _find_images(
@@ -141,7 +136,7 @@ def _find_images(
         raise InputError(f"{where} does not exist: check the path")
     try:
         folders = [found for found in find_classes(folder)[0] if not found.startswith(".")]
-    except FileNotFoundError:
+    except FileNotFoundError:  # there is no folder in it
         folders = []
     classes = folders
     if os.path.exists(os.path.join(folder, CLASS_FILE)):
@@ -154,26 +149,11 @@ def _find_images(
             f"{where} has no class folder with an image ({', '.join(IMG_EXTENSIONS)}): put the "
             "images of each class into a folder with its name"
         )
-    return classes, files if long_tail is None else _cut_long_tail(files, long_tail)
+    return classes, files if long_tail is None else _cut_long_tail(name, files, long_tail)
 
 
 def _images_of(folder: str) -> list[str]:
-    files = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
-    return [
-        os.path.join(folder, file)
-        for file in files
-        if has_file_allowed_extension(file, IMG_EXTENSIONS) and not file.startswith(".")
-    ]
-
-
-def _check_long_tail(name: str, long_tail: LongTail | None) -> None:
-    if long_tail is None:
-        return
-    factor, seed = long_tail
-    if not 1 <= factor < math.inf:
-        raise InputError(
-            f"data set {name!r}: long-tail factor is {factor}: give the images of the most "
-            "frequent class over those of the rarest, 1 or more"
-        )
-    if not 0 <= seed < 2**32:
-        raise InputError(f"data set {name!r}: long-tail seed is {seed}: give 0 to 2^32 - 1")
+    """Paths in order; none if there is no such folder."""
+    files = sorted(glob.glob("*", root_dir=folder))
+    images = filter(lambda file: has_file_allowed_extension(file, IMG_EXTENSIONS), files)
+    return [os.path.join(folder, file) for file in images]

@@ -13,24 +13,19 @@ are lists of Places-LT with other paths than these (``data_256/a/...``), for whi
 lie as the list says.
 """
 
-import functools
 import os
 
+import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from ...exceptions import InputError
-from ..category_counts import count_categories
+from .checks import check_files, check_name
 
-# name: (list file, folder of the images, number of classes)
+# name: (start of the list files, folder of the images, number of classes, splits)
 _BUILTIN = {
-    "imagenet_lt_train": ("imagenet_lt/ImageNet_LT_train.txt", "imagenet", 1000),
-    "imagenet_lt_val": ("imagenet_lt/ImageNet_LT_val.txt", "imagenet", 1000),
-    "imagenet_lt_test": ("imagenet_lt/ImageNet_LT_test.txt", "imagenet", 1000),
-    "places_lt_train": ("places_lt/Places_LT_train.txt", "places365", 365),
-    "places_lt_val": ("places_lt/Places_LT_val.txt", "places365", 365),
-    "places_lt_test": ("places_lt/Places_LT_test.txt", "places365", 365),
-    "inaturalist18_train": ("inaturalist18/iNaturalist18_train.txt", "inaturalist18", 8142),
-    "inaturalist18_val": ("inaturalist18/iNaturalist18_val.txt", "inaturalist18", 8142),
+    "imagenet_lt": ("imagenet_lt/ImageNet_LT", "imagenet", 1000, ("train", "val", "test")),
+    "places_lt": ("places_lt/Places_LT", "places365", 365, ("train", "val", "test")),
+    "inaturalist18": ("inaturalist18/iNaturalist18", "inaturalist18", 8142, ("train", "val")),
 }
 
 
@@ -49,36 +44,28 @@ def register_image_list(name: str, list_file: str, image_root: str, *, num_class
         InputError: the name is taken; the list is missing, empty or damaged; a label is out of
             range; an image is missing.
     """
-    if name in DatasetCatalog.list():
-        raise InputError(f"data set {name!r} is registered already: choose another name")
+    check_name(name)
     records = load_image_list(list_file, image_root, num_classes)
-    missing = [r["file_name"] for r in records if not os.path.isfile(r["file_name"])]
-    if missing:
-        raise InputError(
-            f"list {list_file!r}: {len(missing)} of {len(records)} images are missing, the first "
-            f"is {missing[0]!r}: check the image folder"
-        )
+    check_files(f"list {list_file!r}", records)
     _register(name, list_file, image_root, num_classes)
-    counts = count_categories(records, MetadataCatalog.get(name).thing_classes)
+    labels = [record["annotations"][0]["category_id"] for record in records]
+    counts = np.bincount(labels, minlength=num_classes).tolist()
     MetadataCatalog.get(name).set(
-        class_image_count=[
-            {"id": i, "image_count": int(count)}
-            for i, count in enumerate(counts.image_count, start=1)
-        ],
-        num_annotated_images=counts.num_images,
+        class_image_count=[{"id": i, "image_count": n} for i, n in enumerate(counts, start=1)],
+        num_annotated_images=len(records),
     )
 
 
 def register_builtin_image_lists(root: str) -> None:
     """Register ImageNet-LT, Places-LT and iNaturalist 2018 under `root`, without reading a file."""
-    for name, (list_file, image_root, num_classes) in _BUILTIN.items():
-        _register(name, os.path.join(root, list_file), os.path.join(root, image_root), num_classes)
+    for name, (lists, image_root, num_classes, splits) in _BUILTIN.items():
+        for split in splits:
+            paths = (os.path.join(root, path) for path in (f"{lists}_{split}.txt", image_root))
+            _register(f"{name}_{split}", *paths, num_classes)
 
 
 def _register(name: str, list_file: str, image_root: str, num_classes: int) -> None:
-    DatasetCatalog.register(
-        name, functools.partial(load_image_list, list_file, image_root, num_classes)
-    )
+    DatasetCatalog.register(name, lambda: load_image_list(list_file, image_root, num_classes))
     MetadataCatalog.get(name).set(
         list_file=list_file,
         image_root=image_root,

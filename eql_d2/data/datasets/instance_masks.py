@@ -11,12 +11,12 @@ does not say what is there.
 
 import argparse
 import os
-import shutil
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import pycocotools.mask as mask_util
+from detectron2.structures.masks import polygons_to_bitmask
 from PIL import Image
 from tqdm import tqdm
 
@@ -50,27 +50,20 @@ def write_label_maps(json_file: str, image_root: str, output_dir: str | os.PathL
         )
     records = [record for record in records if record["annotations"]]
     output_dir.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=".masks-", dir=output_dir.parent))
-    try:
-        (scratch / "images").mkdir()
-        (scratch / "masks").mkdir()
+    with tempfile.TemporaryDirectory(prefix=".masks-", dir=output_dir.parent) as scratch:
+        folder = Path(scratch) / "new"
+        for name in ("images", "masks"):
+            (folder / name).mkdir(parents=True)
         for record in tqdm(records, desc="label maps"):
-            _write(record, scratch)
-        (scratch / "classes.txt").write_text("\n".join(classes) + "\n", encoding="utf-8")
-        scratch.chmod(0o755)
-        scratch.rename(output_dir)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+            image = Path(record["file_name"])
+            mask = folder / "masks" / f"{image.stem}.png"
+            if mask.exists():
+                raise InputError(f"two images are named {image.stem!r}: rename one")
+            (folder / "images" / image.name).symlink_to(image.resolve())
+            Image.fromarray(paint(record)).save(mask)
+        (folder / "classes.txt").write_text("\n".join(classes) + "\n", encoding="utf-8")
+        folder.rename(output_dir)
     return len(records)
-
-
-def _write(record: dict, folder: Path) -> None:
-    image = Path(record["file_name"])
-    mask = folder / "masks" / f"{image.stem}.png"
-    if mask.exists():
-        raise InputError(f"two images are named {image.stem!r}: rename one")
-    (folder / "images" / image.name).symlink_to(image.resolve())
-    Image.fromarray(paint(record)).save(mask)
 
 
 def paint(record: dict) -> np.ndarray:
@@ -89,9 +82,9 @@ def paint(record: dict) -> np.ndarray:
                 "polygons or run-length encoded masks"
             )
         if isinstance(segmentation, list):
-            rles = mask_util.frPyObjects(segmentation, height, width)
-            segmentation = mask_util.merge(rles)
-        mask = mask_util.decode(segmentation).astype(bool)
+            mask = polygons_to_bitmask(segmentation, height, width)
+        else:
+            mask = mask_util.decode(segmentation).astype(bool)
         masks.append((mask.sum(), annotation["category_id"], mask))
     labels = np.full((height, width), IGNORE_LABEL, np.uint8)
     for _, category, mask in sorted(masks, key=lambda entry: -entry[0]):

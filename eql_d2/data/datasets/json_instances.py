@@ -1,8 +1,8 @@
 """The user's own data: one COCO- or LVIS-format JSON file and a folder of images."""
 
-import functools
 import os
 from collections import defaultdict
+from operator import itemgetter
 
 import pycocotools.mask as mask_util
 from detectron2.data import DatasetCatalog, MetadataCatalog
@@ -11,6 +11,7 @@ from detectron2.structures import BoxMode
 from ...exceptions import InputError
 from ...files import read_json
 from ..category_counts import count_categories
+from .checks import check_files, check_name
 
 # Annotation tools round: a box may end this many pixels outside of its image.
 _BOX_TOLERANCE = 1.0
@@ -36,33 +37,25 @@ def register_json_instances(
         InputError: the name is taken; the file is missing, damaged or inconsistent; a box is
             empty or outside of its image; an image file is missing.
     """
-    if name in DatasetCatalog.list():
-        raise InputError(f"data set {name!r} is registered already: choose another name")
+    check_name(name)
     data = _read_json(name, json_file)
     records = _to_records(name, data, image_root)
-    _check_files(name, records)
+    check_files(f"data set {name!r}", records)
 
-    categories = sorted(data["categories"], key=lambda category: category["id"])
-    counts = count_categories(records, [category["id"] for category in categories])
-    federated = len(data["images"]) > 0 and all(
-        "neg_category_ids" in image and "not_exhaustive_category_ids" in image
-        for image in data["images"]
-    )
-    DatasetCatalog.register(
-        name, functools.partial(load_json_instances, name, json_file, image_root)
-    )
+    ids = [category["id"] for category in data["categories"]]
+    counts = count_categories(records, ids)
+    count_keys = ("id", "image_count", "instance_count")
+    rows = zip(ids, counts.image_count.tolist(), counts.instance_count.tolist())
+    federated_keys = {"neg_category_ids", "not_exhaustive_category_ids"}
+    federated = data["images"] and all(federated_keys <= image.keys() for image in data["images"])
+    DatasetCatalog.register(name, lambda: load_json_instances(name, json_file, image_root))
     MetadataCatalog.get(name).set(
         json_file=json_file,
         image_root=image_root,
         evaluator_type=evaluator_type or ("lvis" if federated else "coco"),
-        class_image_count=[
-            {"id": category["id"], "image_count": int(images), "instance_count": int(instances)}
-            for category, images, instances in zip(
-                categories, counts.image_count, counts.instance_count
-            )
-        ],
+        class_image_count=[dict(zip(count_keys, row)) for row in rows],
         num_annotated_images=counts.num_images,
-        **_class_metadata(categories),
+        **_class_metadata(data),
     )
 
 
@@ -73,10 +66,9 @@ def load_json_instances(name: str, json_file: str, image_root: str) -> list[dict
         InputError: as for :func:`register_json_instances`, but the image files are not looked for.
     """
     data = _read_json(name, json_file)
-    categories = sorted(data["categories"], key=lambda category: category["id"])
     metadata = MetadataCatalog.get(name)
     if metadata.get("thing_classes") is None:  # known by name only until now
-        metadata.set(**_class_metadata(categories))
+        metadata.set(**_class_metadata(data))
     return _to_records(name, data, image_root)
 
 
@@ -87,12 +79,11 @@ def read_json_instances(name: str, json_file: str, image_root: str) -> tuple[lis
         InputError: as for :func:`load_json_instances`.
     """
     data = _read_json(name, json_file)
-    categories = sorted(data["categories"], key=lambda category: category["id"])
-    return _class_metadata(categories)["thing_classes"], _to_records(name, data, image_root)
+    return _class_metadata(data)["thing_classes"], _to_records(name, data, image_root)
 
 
-def _class_metadata(categories: list[dict]) -> dict:
-    """Metadata of categories that are sorted by their ids."""
+def _class_metadata(data: dict) -> dict:
+    categories = data["categories"]
     return {
         "thing_classes": [str(category.get("name", category["id"])) for category in categories],
         "thing_dataset_id_to_contiguous_id": {c["id"]: i for i, c in enumerate(categories)},
@@ -100,6 +91,7 @@ def _class_metadata(categories: list[dict]) -> dict:
 
 
 def _read_json(name: str, json_file: str) -> dict:
+    """The checked content, its images and categories sorted by their ids."""
     where = f"data set {name!r}: annotation file {json_file!r}"
     if not os.path.isfile(json_file):
         raise InputError(f"{where} does not exist: check the path")
@@ -110,20 +102,21 @@ def _read_json(name: str, json_file: str) -> dict:
     for key in ("images", "annotations", "categories"):
         if not isinstance(data, dict) or not isinstance(data.get(key), list):
             raise InputError(f"{where} has no list {key!r}: it must be in COCO or LVIS format")
-    if not data["categories"]:
-        raise InputError(f"{where} has no categories: list those of the data set, with id and name")
-    for key in ("images", "annotations", "categories"):
         ids = [entry.get("id") for entry in data[key]]
         if None in ids or len(set(ids)) < len(ids):
             raise InputError(
                 f"{where} has {key} without an id or with the same id: make ids unique"
             )
+    if not data["categories"]:
+        raise InputError(f"{where} has no categories: list those of the data set, with id and name")
+    data["images"].sort(key=itemgetter("id"))
+    data["categories"].sort(key=itemgetter("id"))
     return data
 
 
 def _to_records(name: str, data: dict, image_root: str) -> list[dict]:
     """Convert to Detectron2's standard format, ordered by image id."""
-    class_of = {c: i for i, c in enumerate(sorted(c["id"] for c in data["categories"]))}
+    class_of = _class_metadata(data)["thing_dataset_id_to_contiguous_id"]
     images = {image["id"]: image for image in data["images"]}
     annotations = defaultdict(list)
     for annotation in data["annotations"]:
@@ -148,7 +141,7 @@ def _to_records(name: str, data: dict, image_root: str) -> list[dict]:
             "image_id": image["id"],
             "annotations": annotations[image["id"]],
         }
-        for image in sorted(data["images"], key=lambda image: image["id"])
+        for image in data["images"]
     ]
 
 
@@ -161,16 +154,13 @@ def _to_instance(where: str, annotation: dict, class_of: dict[int, int]) -> dict
     }
     if annotation.get("keypoints"):
         instance["keypoints"] = annotation["keypoints"]
-    segmentation = annotation.get("segmentation")
-    if isinstance(segmentation, dict):
-        if isinstance(segmentation["counts"], list):
-            segmentation = mask_util.frPyObjects(segmentation, *segmentation["size"])
-        instance["segmentation"] = segmentation
-    elif segmentation:
+    segmentation = annotation.get("segmentation") or []
+    if isinstance(segmentation, list):
         if any(len(polygon) % 2 or len(polygon) < 6 for polygon in segmentation):
             raise InputError(f"{where} has a polygon of less than 3 points: mend or remove it")
-        instance["segmentation"] = segmentation
-    return instance
+    elif isinstance(segmentation["counts"], list):
+        segmentation = mask_util.frPyObjects(segmentation, *segmentation["size"])
+    return instance | ({"segmentation": segmentation} if segmentation else {})
 
 
 def _check_box(where: str, box, image: dict) -> None:
@@ -197,12 +187,3 @@ def _find_file(image: dict, image_root: str) -> str:
     if "file_name" in image:
         paths.append(os.path.join(image_root, image["file_name"]))
     return next((path for path in paths if os.path.isfile(path)), paths[-1])
-
-
-def _check_files(name: str, records: list[dict]) -> None:
-    missing = [record["file_name"] for record in records if not os.path.isfile(record["file_name"])]
-    if missing:
-        raise InputError(
-            f"data set {name!r}: {len(missing)} of {len(records)} images are missing, the first is "
-            f"{missing[0]!r}: check the image folder"
-        )

@@ -1,12 +1,12 @@
 """The user's own data for segmentation: a folder of images and one of label maps."""
 
-import functools
+import glob
 import os
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from ...exceptions import InputError
-from .class_files import read_class_file
+from .checks import check_name, read_class_file
 
 _IMAGES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 IGNORE_LABEL = 255
@@ -27,13 +27,10 @@ def register_mask_folder(name: str, image_folder: str, mask_folder: str, class_f
         InputError: the name is taken; a folder or the file is missing; there is no image, or not
             one label map for each; the class names are none, more than 255, or not unique.
     """
-    if name in DatasetCatalog.list():
-        raise InputError(f"data set {name!r} is registered already: choose another name")
+    check_name(name)
     classes = read_class_file(name, class_file, most=IGNORE_LABEL)
     load_mask_folder(name, image_folder, mask_folder)
-    DatasetCatalog.register(
-        name, functools.partial(load_mask_folder, name, image_folder, mask_folder)
-    )
+    DatasetCatalog.register(name, lambda: load_mask_folder(name, image_folder, mask_folder))
     MetadataCatalog.get(name).set(
         image_root=image_folder,
         sem_seg_root=mask_folder,
@@ -68,9 +65,9 @@ def _files_by_stem(name: str, folder: str, extensions: tuple[str, ...]) -> dict[
     if not os.path.isdir(folder):
         raise InputError(f"data set {name!r}: folder {folder!r} does not exist: check the path")
     found = {}
-    for file in sorted(os.listdir(folder)):
+    for file in sorted(glob.glob("*", root_dir=folder)):
         stem, extension = os.path.splitext(file)
-        if extension.lower() not in extensions or file.startswith("."):
+        if extension.lower() not in extensions:
             continue
         if stem in found:
             raise InputError(

@@ -24,21 +24,19 @@ def register_own_data(
     Raises:
         InputError: an entry has another length; or as the functions named.
     """
-    for entry in json_files:
-        _check_length("JSON", entry, (3,))
-        register_json_instances(*entry)
-    for entry in class_folders:
-        _check_length("CLASS_FOLDERS", entry, (2, 4))
-        name, folder, *long_tail = entry
-        register_class_folder(name, folder, long_tail=LongTail(*long_tail) if long_tail else None)
-    for entry in mask_folders:
-        _check_length("MASK_FOLDERS", entry, (4,))
-        register_mask_folder(*entry)
+    for key, lengths, register, entries in (
+        ("JSON", (3,), register_json_instances, json_files),
+        ("CLASS_FOLDERS", (2, 4), _register_class_folder, class_folders),
+        ("MASK_FOLDERS", (4,), register_mask_folder, mask_folders),
+    ):
+        for entry in entries:
+            if len(entry) not in lengths:
+                raise InputError(
+                    f"DATASETS.{key} has the entry {tuple(entry)}: give "
+                    f"{' or '.join(map(str, lengths))} values, see config.py"
+                )
+            register(*entry)
 
 
-def _check_length(key: str, entry: Sequence, lengths: tuple[int, ...]) -> None:
-    if len(entry) not in lengths:
-        raise InputError(
-            f"DATASETS.{key} has the entry {tuple(entry)}: give "
-            f"{' or '.join(map(str, lengths))} values, see config.py"
-        )
+def _register_class_folder(name: str, folder: str, *long_tail) -> None:
+    register_class_folder(name, folder, long_tail=LongTail(*long_tail) if long_tail else None)

@@ -1,3 +1,1 @@
 from .evaluator import LVISEvaluator
-
-__all__ = ["LVISEvaluator"]

@@ -1,5 +1,6 @@
 """The two programs that match detections with LVIS ground truth and give the curves."""
 
+import functools
 import importlib
 import importlib.metadata
 import logging
@@ -10,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...exceptions import InputError
-from ..evaluated_categories import mean_precision
+from ..evaluated_categories import EvaluatedCategories, mean_precision
 
 _AREAS = ("", "s", "m", "l")  # all, small, medium, large: last axis of the curves
 
@@ -26,33 +27,24 @@ class Curves(NamedTuple):
     precision: np.ndarray
     recall: np.ndarray
 
-    def summarize(self, max_dets: int, groups: dict[str, list[int]]) -> dict[str, float]:
+    def summarize(self, max_dets: int, categories: EvaluatedCategories) -> dict[str, float]:
         """LVIS's 13 numbers in percent, nan for what cannot be computed.
 
         Args:
             max_dets: limit of detections per image, part of the names of the recalls.
-            groups: indices of the categories of "r", "c" and "f".
+            categories: with their groups.
         """
         results = {
             "AP": mean_precision(self.precision[..., 0]),
             "AP50": mean_precision(self.precision[0, ..., 0]),
             "AP75": mean_precision(self.precision[5, ..., 0]),
         }
-        for area, name in list(enumerate(_AREAS))[1:]:
+        for area, name in enumerate(_AREAS):  # that of all is there already, in front
             results[f"AP{name}"] = mean_precision(self.precision[..., area])
-        results |= self.group_average_precision("AP", groups)
+        results |= categories.mean_precisions(self.precision[..., 0])
         for area, name in enumerate(_AREAS):
             results[f"AR{name}@{max_dets}"] = mean_precision(self.recall[..., area])
         return results
-
-    def group_average_precision(
-        self, prefix: str, groups: dict[str, list[int]]
-    ) -> dict[str, float]:
-        """AP of the categories of each group, under the names prefix + group."""
-        return {
-            prefix + name: mean_precision(self.precision[:, :, indices, 0])
-            for name, indices in groups.items()
-        }
 
 
 class Engine(NamedTuple):
@@ -79,59 +71,46 @@ def choose_engine(name: str | None) -> Engine:
     Raises:
         InputError: the name is unknown or the engine is not installed.
     """
-    if name is not None and name not in _RUN:
-        raise InputError(f"LVIS engine {name!r} is unknown: use one of {sorted(_RUN)} or None")
-    for candidate in [name] if name else _RUN:
+    if name is not None and name not in _CLASS:
+        raise InputError(f"LVIS engine {name!r} is unknown: use one of {sorted(_CLASS)} or None")
+    for candidate in [name] if name else _CLASS:
         try:
-            importlib.import_module(candidate)
+            module = importlib.import_module(candidate)
         except ImportError as error:
             logging.getLogger(__name__).debug("LVIS engine %s: %s", candidate, error)
             continue
         version = importlib.metadata.version(candidate)
-        return Engine(f"{candidate} {version}", _RUN[candidate])
+        run = functools.partial(_run, module, _CLASS[candidate](module))
+        return Engine(f"{candidate} {version}", run)
     raise InputError(
         f"LVIS engine {name or 'hotcoco'} cannot be imported: pip install {name or 'hotcoco'}"
     )
 
 
-def _run_hotcoco(ground_truth: str, results: str, task: str, max_dets: int) -> Curves:
-    import hotcoco
-
-    truth = hotcoco.LVIS(ground_truth)
-    detections = hotcoco.LVISResults(truth, results, max_dets=max_dets)
-    evaluation = hotcoco.LVISeval(truth, detections, task)
+def _run(
+    module: types.ModuleType, eval_class: type, truth: str, results: str, task: str, max_dets: int
+) -> Curves:
+    ground_truth = module.LVIS(truth)
+    detections = module.LVISResults(ground_truth, results, max_dets=max_dets)
+    evaluation = eval_class(ground_truth, detections, task)
     evaluation.evaluate()
     evaluation.accumulate()
-    # The last axis is the one limit of detections.
-    curves = evaluation.eval
-    return Curves(curves["precision"][..., 0], curves["recall"][..., 0])
+    precision, recall = evaluation.eval["precision"], evaluation.eval["recall"]
+    # hotcoco has one axis more, the one limit of detections.
+    return Curves(precision.reshape(precision.shape[:4]), recall.reshape(recall.shape[:3]))
 
 
-def _run_lvis(ground_truth: str, results: str, task: str, max_dets: int) -> Curves:
-    from lvis import LVIS, LVISResults
-
-    truth = LVIS(ground_truth)
-    detections = LVISResults(truth, results, max_dets=max_dets)
-    evaluation = _lvis_eval_class()(truth, detections, task)
-    evaluation.evaluate()
-    evaluation.accumulate()
-    return Curves(evaluation.eval["precision"], evaluation.eval["recall"])
-
-
-def _lvis_eval_class() -> type:
+def _lvis_eval_class(lvis: types.ModuleType) -> type:
     """LVISEval that works with numpy >= 1.24 and without `frequency` in the categories.
 
     `accumulate` of lvis 0.5.3, the last release, uses `np.float`, which numpy has removed. Here
     the same code runs with globals of its own, so neither lvis nor numpy is changed.
     """
-    import lvis.eval
-
     numpy_with_float = types.SimpleNamespace(**{**vars(np), "float": float})
 
     class Evaluation(lvis.eval.LVISEval):
         accumulate = types.FunctionType(
-            lvis.eval.LVISEval.accumulate.__code__,
-            {**vars(lvis.eval), "np": numpy_with_float},
+            lvis.eval.LVISEval.accumulate.__code__, {**vars(lvis.eval), "np": numpy_with_float}
         )
 
         def _prepare_freq_group(self) -> list:
@@ -140,4 +119,4 @@ def _lvis_eval_class() -> type:
     return Evaluation
 
 
-_RUN = {"hotcoco": _run_hotcoco, "lvis": _run_lvis}
+_CLASS = {"hotcoco": lambda hotcoco: hotcoco.LVISeval, "lvis": _lvis_eval_class}

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import json
-import logging
 import os
 import tempfile
 from collections import Counter
@@ -13,8 +12,6 @@ from detectron2.utils.file_io import PathManager
 
 from ...exceptions import InputError
 from ...files import read_ground_truth_json
-
-logger = logging.getLogger(__name__)
 
 _NEEDED_KEYS = {
     "images": ("id", "neg_category_ids", "not_exhaustive_category_ids"),
@@ -43,26 +40,8 @@ class GroundTruth:
     categories: list[dict]
     image_ids: frozenset[int]
     num_annotations: int
-    instance_count: dict[int, int]
+    instance_count: Counter[int]
     is_clean: bool
-
-    def check_images(self, image_ids: set[int]) -> None:
-        """Compare the images that a model has seen with those of the ground truth.
-
-        Raises:
-            InputError: there is one that the ground truth does not have.
-        """
-        unknown = image_ids - self.image_ids
-        if unknown:
-            raise InputError(
-                f"image_id {min(unknown)} of the predictions is not in {self.json_file}: "
-                "evaluate on the data set that was loaded"
-            )
-        if len(image_ids) < len(self.image_ids):
-            logger.warning(
-                f"Only {len(image_ids)} of the {len(self.image_ids)} images in {self.json_file} "
-                "were processed; the others count as images without detections"
-            )
 
 
 def read_ground_truth(json_file: str) -> GroundTruth:

@@ -1,3 +1,1 @@
 from .evaluator import OpenImagesEvaluator
-
-__all__ = ["OpenImagesEvaluator"]

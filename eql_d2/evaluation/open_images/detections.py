@@ -1,7 +1,6 @@
 """Detections read back from the results file, as arrays."""
 
 import json
-from collections.abc import Iterator
 
 import numpy as np
 
@@ -21,29 +20,22 @@ def read_detections(
     """
     class_of = {category["id"]: i for i, category in enumerate(truth.categories)}
     all_labels, all_values = [np.zeros((0, 2), dtype=np.int64)], [np.zeros((0, 5))]
-    for rows in _rows_by_image(results_file):
-        image = truth.image_index[rows[0]["image_id"]]
-        # The truth may know some of the model's classes only.
-        rows = [row for row in rows if row["category_id"] in class_of]
-        if not rows:
-            continue
-        classes = np.array([class_of[row["category_id"]] for row in rows])
-        source, classes = expand_classes(classes, expansion)
-        if truth.verified is not None:
-            keep = truth.verified[image, classes]
-            source, classes = source[keep], classes[keep]
-        values = np.array([[*row["bbox"], row["score"]] for row in rows])[source]
-        all_labels.append(np.column_stack([np.full_like(classes, image), classes]))
-        all_values.append(values)
+    with open(results_file, encoding="utf-8") as file:
+        for line in file:  # `join_parts` writes one for each image
+            rows = json.loads(f"[{line.strip().strip('[],')}]")
+            # The truth may know some of the model's classes only.
+            rows = [row for row in rows if row["category_id"] in class_of]
+            if not rows:
+                continue
+            image = truth.image_index[rows[0]["image_id"]]
+            classes = np.array([class_of[row["category_id"]] for row in rows])
+            source, classes = expand_classes(classes, expansion)
+            if truth.verified is not None:
+                keep = truth.verified[image, classes]
+                source, classes = source[keep], classes[keep]
+            values = np.array([[*row["bbox"], row["score"]] for row in rows])[source]
+            all_labels.append(np.column_stack([np.full_like(classes, image), classes]))
+            all_values.append(values)
     labels, values = np.concatenate(all_labels), np.concatenate(all_values)
     values[:, 2:4] += values[:, :2]
     return LabelledBoxes(labels[:, 0], labels[:, 1], values[:, :4]), values[:, 4]
-
-
-def _rows_by_image(results_file: str) -> Iterator[list[dict]]:
-    """Detections of one image after the other: `join_parts` writes a line for each."""
-    with open(results_file, encoding="utf-8") as file:
-        for line in file:
-            rows = json.loads(f"[{line.strip().strip('[],')}]")
-            if rows:
-                yield rows

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 import numpy as np
 
@@ -32,12 +32,18 @@ class OpenImagesTruth:
     image_index: dict[int, int]
     boxes: LabelledBoxes
     is_group_of: np.ndarray
-    instance_count: dict[int, int]
+    instance_count: Counter[int]
     verified: np.ndarray | None
     is_subclass: np.ndarray | None
 
+    @property
+    def image_ids(self) -> Set[int]:
+        return self.image_index.keys()
 
-def read_open_images(json_file: str | os.PathLike, expand: bool | None) -> OpenImagesTruth:
+
+def read_open_images(
+    json_file: str | os.PathLike, expand: bool | None, needs_hierarchy: bool | None
+) -> OpenImagesTruth:
     """Read the annotations.
 
     Args:
@@ -46,6 +52,7 @@ def read_open_images(json_file: str | os.PathLike, expand: bool | None) -> OpenI
             negative label to the descendants. A box that an ancestor has already is not doubled,
             so that a file which was expanded before stays as it is. None expands if there is a
             hierarchy.
+        needs_hierarchy: refuse a file without one.
 
     Raises:
         InputError: the file is missing or in another format, or has no hierarchy to expand by.
@@ -58,7 +65,11 @@ def read_open_images(json_file: str | os.PathLike, expand: bool | None) -> OpenI
     is_subclass = None
     if data.get("hierarchy"):
         is_subclass = _subclasses(data["hierarchy"], class_of)
-    check_hierarchy(path, is_subclass, expand)
+    elif needs_hierarchy:
+        raise InputError(
+            f"annotations {path} have no 'hierarchy' to expand by: "
+            "convert them with --hierarchy challenge-2019-label500-hierarchy.json"
+        )
     expansion = is_subclass if expand is not False else None
     try:
         boxes, is_group_of = _boxes(data["annotations"], class_of, image_index, expansion)
@@ -80,15 +91,6 @@ def read_open_images(json_file: str | os.PathLike, expand: bool | None) -> OpenI
         verified=verified,
         is_subclass=is_subclass,
     )
-
-
-def check_hierarchy(path: str, is_subclass: np.ndarray | None, expand: bool | None) -> None:
-    """Refuse an expansion that is asked for where there is no hierarchy."""
-    if expand and is_subclass is None:
-        raise InputError(
-            f"annotations {path} have no 'hierarchy' to expand by: "
-            "convert them with --hierarchy challenge-2019-label500-hierarchy.json"
-        )
 
 
 def expand_classes(
@@ -136,16 +138,18 @@ def _boxes(
     is_group_of = np.array(
         [bool(a.get("is_group_of", a.get("iscrowd", 0))) for a in annotations], dtype=bool
     )
-    boxes = np.array([a["bbox"] for a in annotations], dtype=np.float64).reshape(-1, 4)
-    boxes[:, 2:] += boxes[:, :2]
+    corners = np.array([a["bbox"] for a in annotations], dtype=np.float64).reshape(-1, 4)
+    corners[:, 2:] += corners[:, :2]
     source, category = expand_classes(category, expansion)
-    image, boxes, is_group_of = image[source], boxes[source], is_group_of[source]
+    boxes, is_group_of = (
+        LabelledBoxes(image[source], category, corners[source]),
+        is_group_of[source],
+    )
     if expansion is not None:
-        rows = np.column_stack([image, category, is_group_of, boxes])
+        rows = np.column_stack([boxes.image, category, is_group_of, boxes.corners])
         once = np.sort(np.unique(rows, axis=0, return_index=True)[1])
-        image, category, boxes = image[once], category[once], boxes[once]
-        is_group_of = is_group_of[once]
-    return LabelledBoxes(image, category, boxes), is_group_of
+        boxes, is_group_of = boxes.take(once), is_group_of[once]
+    return boxes, is_group_of
 
 
 def _verified(
@@ -158,11 +162,8 @@ def _verified(
     if not any("pos_category_ids" in image or "neg_category_ids" in image for image in images):
         return None
     verified = np.zeros((len(images), len(class_of)), dtype=bool)
-    directions = {
-        "pos_category_ids": expansion,
-        "neg_category_ids": None if expansion is None else expansion.T,
-    }
-    for key, direction in directions.items():
+    down = None if expansion is None else expansion.T
+    for key, direction in (("pos_category_ids", expansion), ("neg_category_ids", down)):
         labels = [
             (image_index[image["id"]], class_of[category_id])
             for image in images

@@ -7,10 +7,3 @@ from .focal import class_focal_loss
 from .one_pass import LossSums
 from .sigmoid import weighted_sigmoid_cross_entropy
 from .softmax import softmax_cross_entropy
-
-__all__ = [
-    "LossSums",
-    "class_focal_loss",
-    "softmax_cross_entropy",
-    "weighted_sigmoid_cross_entropy",
-]

@@ -3,8 +3,11 @@
 import csv
 import json
 import os
+from collections import defaultdict
 
 from ....exceptions import InputError
+from ....files import read_json
+from .csv_files import open_text
 
 
 class OpenImagesClasses:
@@ -21,9 +24,6 @@ class OpenImagesClasses:
 
     def __len__(self) -> int:
         return len(self.names)
-
-    def __contains__(self, label: str) -> bool:
-        return label in self._index
 
     def index(self, label: str, where: str) -> int:
         """Index of a class, from 0.
@@ -46,17 +46,14 @@ def read_classes(path: str | os.PathLike) -> OpenImagesClasses:
         InputError: the file is missing or of another form, or names a class twice.
     """
     names: dict[str, str] = {}
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            for line, row in enumerate(csv.reader(file), start=1):
-                if len(row) != 2 or row[0] in names:
-                    raise InputError(
-                        f"{path} line {line} is {','.join(row)!r}: each line must be "
-                        "LabelName,DisplayName of another class"
-                    )
-                names[row[0]] = row[1]
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}; check the path") from error
+    with open_text(path) as file:
+        for line, row in enumerate(csv.reader(file), start=1):
+            if len(row) != 2 or row[0] in names:
+                raise InputError(
+                    f"{path} line {line} is {','.join(row)!r}: each line must be "
+                    "LabelName,DisplayName of another class"
+                )
+            names[row[0]] = row[1]
     if not names:
         raise InputError(f"{path} is empty: it must have the classes, LabelName,DisplayName")
     return OpenImagesClasses(str(path), names)
@@ -71,31 +68,22 @@ def read_hierarchy(path: str | os.PathLike, classes: OpenImagesClasses) -> dict[
     Raises:
         InputError: the file is missing, damaged, or of other classes.
     """
-    try:
-        with open(path, encoding="utf-8") as file:
-            root = json.load(file)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}; check the path") from error
-    except ValueError as error:
-        raise InputError(f"{path} is not valid JSON ({error}): fetch the file again") from error
+    root = read_json(path)
     if not isinstance(root, dict) or "LabelName" not in root:
         raise InputError(f"{path} has no 'LabelName': it must be the official hierarchy")
 
-    children: dict[int, set[int]] = {}
-    nodes: list[tuple[dict, int | None]] = [(root, None)]
-    found = False
+    children: dict[int, set[int]] = defaultdict(set)  # those of 0 have no parent
+    nodes = [(root, 0)]
     while nodes:
         node, parent = nodes.pop()
-        if node["LabelName"] in classes:
-            found = True
+        if node["LabelName"] in classes.names:
             own = classes.index(node["LabelName"], str(path)) + 1
-            if parent is not None:
-                children.setdefault(parent, set()).add(own)
+            children[parent].add(own)
             parent = own
         nodes += [(child, parent) for child in node.get("Subcategory", ())]
-    if not found:
+    if not children:
         raise InputError(f"{path} has none of the {len(classes)} classes: it is of other data")
-    return {parent: sorted(children[parent]) for parent in sorted(children)}
+    return {parent: sorted(children[parent]) for parent in sorted(children) if parent}
 
 
 def read_categories(json_file: str | os.PathLike) -> list[dict]:
@@ -105,11 +93,8 @@ def read_categories(json_file: str | os.PathLike) -> list[dict]:
     Raises:
         InputError: the file is missing, or its categories have no counts.
     """
-    try:
-        with open(json_file, encoding="utf-8") as file:
-            first = file.readline()
-    except OSError as error:
-        raise InputError(f"cannot read {json_file}: {error.strerror}; check the path") from error
+    with open_text(json_file) as file:
+        first = file.readline()
     try:
         categories = json.loads(first.rstrip().removesuffix(",") + "}")["categories"]
         categories = sorted(categories, key=lambda category: category["id"])

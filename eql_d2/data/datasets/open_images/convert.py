@@ -22,6 +22,7 @@ import numpy as np
 from PIL import Image
 
 from ....exceptions import InputError
+from ....files import open_atomic
 from .classes import OpenImagesClasses, read_classes, read_hierarchy
 from .csv_files import read_rows, to_pixels
 
@@ -77,27 +78,22 @@ def convert_open_images(
     images = _Images(Path(image_folder))
     output_json = Path(output_json)
     output_json.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".open_images-", dir=output_json.parent) as scratch:
-        with open(Path(scratch) / "annotations", "w+", encoding="utf-8") as annotations:
-            boxes = _Boxes(classes, images)
-            boxes.convert(boxes_csv, annotations)
-            labels = _read_labels(image_labels_csv, classes, images) if image_labels_csv else None
-            annotations.seek(0)
-            with open(Path(scratch) / "new", "w", encoding="utf-8") as file:
-                # Categories first and on a line of their own: `read_categories` needs no more.
-                file.write(f'{{"categories": {json.dumps(boxes.categories())},\n')
-                if hierarchy is not None:
-                    file.write(f'"hierarchy": {json.dumps(hierarchy)},\n')
-                file.write('"images": [')
-                for i, image in enumerate(images.records(labels, classes)):
-                    file.write(",\n" * (i > 0) + json.dumps(image))
-                file.write('],\n"annotations": [')
-                shutil.copyfileobj(annotations, file, 1 << 20)
-                file.write("]}\n")
-                file.flush()
-                os.fsync(file.fileno())
-        os.replace(Path(scratch) / "new", output_json)
-    return Conversion(len(images), boxes.num_annotations, boxes.num_without_area)
+    with tempfile.TemporaryFile("w+", dir=output_json.parent, encoding="utf-8") as annotations:
+        occurrences, done = _write_boxes(annotations, boxes_csv, classes, images)
+        labels = _read_labels(image_labels_csv, classes, images) if image_labels_csv else None
+        annotations.seek(0)
+        with open_atomic(output_json) as file:
+            # Categories first and on a line of their own: `read_categories` needs no more.
+            file.write(f'{{"categories": {json.dumps(_categories(classes, occurrences))},\n')
+            if hierarchy is not None:
+                file.write(f'"hierarchy": {json.dumps(hierarchy)},\n')
+            file.write('"images": [')
+            for i, image in enumerate(images.records(labels, classes)):
+                file.write(",\n" * (i > 0) + json.dumps(image))
+            file.write('],\n"annotations": [')
+            shutil.copyfileobj(annotations, file, 1 << 20)
+            file.write("]}\n")
+    return Conversion(len(images), *done)
 
 
 class _Images:
@@ -129,9 +125,8 @@ class _Images:
             ends = np.searchsorted(labels, np.arange(1, len(self) + 1) * stride)
         start = 0
         for index, image_id in enumerate(self._index):
-            width, height = self.size(index)
             record = {"id": index + 1, "file_name": f"{image_id}.jpg"}
-            record.update(width=width, height=height)
+            record["width"], record["height"] = self.size(index)
             if labels is not None:
                 own = labels[start : ends[index]] - index * stride
                 record["pos_category_ids"] = (own[own % 2 == 1] // 2 + 1).tolist()
@@ -140,59 +135,55 @@ class _Images:
             yield record
 
 
-class _Boxes:
-    """Writes the annotations and counts them."""
+def _write_boxes(
+    file: TextIO, boxes_csv: str | os.PathLike, classes: OpenImagesClasses, images: _Images
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """Write the items of COCO's list of annotations.
 
-    def __init__(self, classes: OpenImagesClasses, images: _Images) -> None:
-        self._classes = classes
-        self._images = images
-        self._occurrences = array("q")  # image index * number of classes + class, for each box
-        self.num_annotations = 0
-        self.num_without_area = 0
+    Returns:
+        Image index * number of classes + class of each box that is not group-of, int64; and the
+        numbers of boxes written and left out.
+    """
+    occurrences = array("q")
+    num_annotations = num_without_area = 0
+    for line, (image_id, label, *coordinates, group_of) in read_rows(boxes_csv, _BOX_COLUMNS):
+        where = f"{boxes_csv} line {line}"
+        index = images.index(image_id)
+        bbox = to_pixels(where, coordinates, *images.size(index))
+        class_index = classes.index(label, where)
+        if bbox[2] == 0 or bbox[3] == 0:
+            num_without_area += 1
+            continue
+        is_group_of = int(group_of == "1")
+        if not is_group_of:
+            occurrences.append(index * len(classes) + class_index)
+        file.write(",\n" * (num_annotations > 0))
+        num_annotations += 1
+        annotation = {
+            "id": num_annotations,
+            "image_id": index + 1,
+            "category_id": class_index + 1,
+            "bbox": bbox,
+            "area": round(bbox[2] * bbox[3], 3),
+            "iscrowd": is_group_of,
+            "is_group_of": is_group_of,
+        }
+        file.write(json.dumps(annotation))
+    return np.array(occurrences, dtype=np.int64), (num_annotations, num_without_area)
 
-    def convert(self, boxes_csv: str | os.PathLike, file: TextIO) -> None:
-        """Write the items of COCO's list of annotations."""
-        for line, (image_id, label, *coordinates, group_of) in read_rows(boxes_csv, _BOX_COLUMNS):
-            where = f"{boxes_csv} line {line}"
-            index = self._images.index(image_id)
-            bbox = to_pixels(where, coordinates, *self._images.size(index))
-            class_index = self._classes.index(label, where)
-            if bbox[2] == 0 or bbox[3] == 0:
-                self.num_without_area += 1
-                continue
-            is_group_of = int(group_of == "1")
-            if not is_group_of:
-                self._occurrences.append(index * len(self._classes) + class_index)
-            file.write(",\n" * (self.num_annotations > 0))
-            self.num_annotations += 1
-            annotation = {
-                "id": self.num_annotations,
-                "image_id": index + 1,
-                "category_id": class_index + 1,
-                "bbox": bbox,
-                "area": round(bbox[2] * bbox[3], 3),
-                "iscrowd": is_group_of,
-                "is_group_of": is_group_of,
-            }
-            file.write(json.dumps(annotation))
 
-    def categories(self) -> list[dict]:
-        """COCO's list of categories, with the counts."""
-        occurrences = np.array(self._occurrences, dtype=np.int64)
-        num_classes = len(self._classes)
-        instances = np.bincount(occurrences % num_classes, minlength=num_classes).tolist()
-        occurrences = np.unique(occurrences)
-        images = np.bincount(occurrences % num_classes, minlength=num_classes).tolist()
-        return [
-            {
-                "id": index + 1,
-                "name": name,
-                "freebase_id": label,
-                "image_count": images[index],
-                "instance_count": instances[index],
-            }
-            for index, (label, name) in enumerate(self._classes.names.items())
-        ]
+def _categories(classes: OpenImagesClasses, occurrences: np.ndarray) -> list[dict]:
+    """COCO's list of categories, with the counts."""
+    num_classes = len(classes)
+    columns = {
+        "id": range(1, num_classes + 1),
+        "name": classes.names.values(),
+        "freebase_id": classes.names,
+        "image_count": np.bincount(np.unique(occurrences) % num_classes, minlength=num_classes),
+        "instance_count": np.bincount(occurrences % num_classes, minlength=num_classes),
+    }
+    columns |= {key: columns[key].tolist() for key in ("image_count", "instance_count")}
+    return [dict(zip(columns, row)) for row in zip(*columns.values())]
 
 
 def _read_labels(

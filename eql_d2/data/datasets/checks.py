@@ -1,6 +1,27 @@
-"""Text files with one class name a line."""
+"""What must hold of every data set that is registered: a free name, class names, image files."""
+
+import os
+from collections.abc import Sequence
+
+from detectron2.data import DatasetCatalog
 
 from ...exceptions import InputError
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that is taken, before reading files takes its time."""
+    if name in DatasetCatalog.list():
+        raise InputError(f"data set {name!r} is registered already: choose another name")
+
+
+def check_files(where: str, records: Sequence[dict]) -> None:
+    """Refuse records without their image files; the message begins with `where`."""
+    missing = [record["file_name"] for record in records if not os.path.isfile(record["file_name"])]
+    if missing:
+        raise InputError(
+            f"{where}: {len(missing)} of {len(records)} images are missing, the first is "
+            f"{missing[0]!r}: check the image folder"
+        )
 
 
 def read_class_file(name: str, class_file: str, most: int | None = None) -> list[str]:
