@@ -7,109 +7,18 @@ Generates the data, trains both side by side from the same seed, one thread each
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
-
-import matplotlib
-import numpy as np
-from tabulate import tabulate
 
 from ..report.page import write_report
-from .glyph_crops import generate_glyph_crops
-from .glyph_maps import generate_glyph_maps
-from .glyphs import generate_glyphs
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
+from .comparisons import TASKS, Task
+from .results import draw, read_metrics, result_table
 
 ROOT = Path(__file__).resolve().parents[2]
 POLL_SECONDS = 10
-
-
-class Task(NamedTuple):
-    """Two trainings to compare, and where their results are.
-
-    Attributes:
-        runs: Baseline and equalized training: end of the config's name, and name in the table.
-        dataset: Start of the configs' names and of the names of the data sets.
-        generate: Writes the data set into a folder.
-        registration: Option of ``train_net.py`` that registers a split, and what follows its name.
-        iters: Training steps.
-        metric: What the numbers are, for the table and the figure.
-        groups: Key in ``metrics.json`` and label, with a line for its threshold in the figure.
-        categories: File of the numbers of each category, and its key for the number.
-    """
-
-    runs: dict[str, str]
-    dataset: str
-    generate: Callable[[Path], bool]
-    registration: tuple[str, ...]
-    iters: int
-    metric: str
-    groups: dict[str, str]
-    categories: tuple[str, str]
-
-
-TWO_STAGE = Task(
-    runs={"softmax": "softmax cross entropy", "eqlv2": "EQL v2"},
-    dataset="glyphs",
-    generate=generate_glyphs,
-    registration=("--dataset", "{data}/{split}.json", "{data}/images"),
-    iters=1600,
-    metric="box AP",
-    groups={
-        "bbox/AP": "all",
-        "bbox/APr": "rare\n(≤ 10 images)",
-        "bbox/APc": "common\n(≤ 100)",
-        "bbox/APf": "frequent",
-    },
-    categories=("per_category_bbox.json", "AP"),
-)
-TASKS = {
-    "twostage": TWO_STAGE,
-    "onestage": TWO_STAGE._replace(runs={"focal": "focal loss", "efl": "EFL"}),
-    "classification": Task(
-        runs={"softmax": "softmax cross entropy", "softmax_eql": "Softmax-EQL"},
-        dataset="glyph_crops",
-        generate=generate_glyph_crops,
-        registration=("--class-folder", "{data}/{split}"),
-        iters=2400,
-        metric="accuracy",
-        groups={
-            "classification/top1": "top-1",
-            "classification/few": "few\n(< 20 images)",
-            "classification/medium": "medium\n(≤ 100)",
-            "classification/many": "many",
-        },
-        categories=("per_category_classification.json", "accuracy"),
-    ),
-    "segmentation": Task(
-        runs={"softmax": "softmax cross entropy", "softmax_eql": "Softmax-EQL"},
-        dataset="glyph_maps",
-        generate=generate_glyph_maps,
-        registration=(
-            "--mask-folder",
-            "{data}/images/{split}",
-            "{data}/labels/{split}",
-            "{data}/classes.txt",
-        ),
-        iters=1200,
-        metric="IoU",
-        groups={
-            "sem_seg/mIoU": "mIoU",
-            "sem_seg/mIoU_tail": "tail\n(≤ 10 images)",
-            "sem_seg/mIoU_common": "common\n(≤ 100)",
-            "sem_seg/mIoU_head": "head",
-        },
-        categories=("per_category_sem_seg.json", "IoU"),
-    ),
-}
 
 
 def start_training(
@@ -134,11 +43,6 @@ def start_training(
         )
 
 
-def read_metrics(output: Path) -> list[dict]:
-    path = output / "metrics.json"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
 def watch(processes: dict[str, subprocess.Popen], outputs: dict[str, Path], iters: int) -> None:
     """Show the progress of the trainings until both have ended.
 
@@ -161,62 +65,6 @@ def watch(processes: dict[str, subprocess.Popen], outputs: dict[str, Path], iter
         if process.poll():
             log = (outputs[run] / "log").read_text().splitlines()
             sys.exit("\n".join([*log[-15:], f"training {run} failed: {outputs[run] / 'log'}"]))
-
-
-def group_values(task: Task, output: Path) -> list[float]:
-    """The last results of a training, in the order of ``task.groups``."""
-    lines = reversed(read_metrics(output))
-    results = next(line for line in lines if task.groups.keys() <= line.keys())
-    return [results[key] for key in task.groups]
-
-
-def result_table(task: Task, outputs: dict[str, Path]) -> str:
-    """Table of the metric by group, and the difference."""
-    values = [group_values(task, output) for output in outputs.values()]
-    rows = [[task.runs[run], *(f"{v:.1f}" for v in row)] for run, row in zip(outputs, values)]
-    rows.append(["difference", *(f"{b - a:+.1f}" for a, b in zip(*values))])
-    return tabulate(
-        rows,
-        headers=[task.metric, *(label.split("\n")[0] for label in task.groups.values())],
-        tablefmt="github",
-        disable_numparse=True,
-        colalign=("left", *["right"] * len(task.groups)),
-    )
-
-
-def draw(task: Task, outputs: dict[str, Path], path: Path) -> None:
-    """Draw the metric by group, and that of each category against its training images."""
-    figure, (bars, points) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    for i, (run, output) in enumerate(outputs.items()):
-        x = np.arange(len(task.groups)) + 0.4 * i - 0.2
-        heights = bars.bar(x, group_values(task, output), 0.4, label=task.runs[run])
-        bars.bar_label(heights, fmt="%.1f", fontsize=8)
-        image_count, values = category_values(task, output)
-        points.plot(image_count, values, ".", color=f"C{i}", alpha=0.35)
-        width = max(len(values) // 10, 1)
-        window = np.ones(width) / width
-        points.plot(
-            np.exp(np.convolve(np.log(image_count), window, "valid")),
-            np.convolve(values, window, "valid"),
-            color=f"C{i}",
-            label=f"{task.runs[run]}, mean of {width} categories",
-        )
-    bars.set(ylabel=task.metric, xticks=np.arange(len(task.groups)), title="by group")
-    bars.set_xticklabels(task.groups.values())
-    points.set(xscale="log", xlabel="training images", ylabel=task.metric, title="by category")
-    bars.legend()
-    points.legend(loc="lower right")
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
-
-
-def category_values(task: Task, output: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Training images and the number of each category that was tested, rarest first."""
-    file_name, key = task.categories
-    with open(output / "inference" / f"{task.dataset}_val" / file_name) as f:
-        tested = [category for category in json.load(f) if category[key] is not None]
-    tested.sort(key=lambda category: category["image_count"])
-    return tuple(np.array([category[k] for category in tested]) for k in ("image_count", key))
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from detectron2.config import get_cfg
 import train_net
 from eql_d2 import add_eql_config
 from eql_d2.demo import __main__ as demo
+from eql_d2.demo.results import category_values
 
 
 @pytest.fixture(params=demo.TASKS)
@@ -43,7 +44,7 @@ def test_table_and_figure_show_the_difference(task, tmp_path):
 
 
 def test_categories_without_test_images_are_left_out_of_the_figure(task, tmp_path):
-    image_count, values = demo.category_values(task, fake_run(task, tmp_path / "run", 10.0))
+    image_count, values = category_values(task, fake_run(task, tmp_path / "run", 10.0))
     assert list(image_count) == list(range(4, 120, 3))
     assert list(values) == [10.0] * 39
 

@@ -1,0 +1,89 @@
+"""What the demo compares: two trainings for each task."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from .glyph_crops import generate_glyph_crops
+from .glyph_maps import generate_glyph_maps
+from .glyphs import generate_glyphs
+
+
+class Task(NamedTuple):
+    """Two trainings to compare, and where their results are.
+
+    Attributes:
+        runs: Baseline and equalized training: end of the config's name, and name in the table.
+        dataset: Start of the configs' names and of the names of the data sets.
+        generate: Writes the data set into a folder.
+        registration: Option of ``train_net.py`` that registers a split, and what follows its name.
+        iters: Training steps.
+        metric: What the numbers are, for the table and the figure.
+        groups: Key in ``metrics.json`` and label, with a line for its threshold in the figure.
+        categories: File of the numbers of each category, and its key for the number.
+    """
+
+    runs: dict[str, str]
+    dataset: str
+    generate: Callable[[Path], bool]
+    registration: tuple[str, ...]
+    iters: int
+    metric: str
+    groups: dict[str, str]
+    categories: tuple[str, str]
+
+
+TWO_STAGE = Task(
+    runs={"softmax": "softmax cross entropy", "eqlv2": "EQL v2"},
+    dataset="glyphs",
+    generate=generate_glyphs,
+    registration=("--dataset", "{data}/{split}.json", "{data}/images"),
+    iters=1600,
+    metric="box AP",
+    groups={
+        "bbox/AP": "all",
+        "bbox/APr": "rare\n(≤ 10 images)",
+        "bbox/APc": "common\n(≤ 100)",
+        "bbox/APf": "frequent",
+    },
+    categories=("per_category_bbox.json", "AP"),
+)
+TASKS = {
+    "twostage": TWO_STAGE,
+    "onestage": TWO_STAGE._replace(runs={"focal": "focal loss", "efl": "EFL"}),
+    "classification": Task(
+        runs={"softmax": "softmax cross entropy", "softmax_eql": "Softmax-EQL"},
+        dataset="glyph_crops",
+        generate=generate_glyph_crops,
+        registration=("--class-folder", "{data}/{split}"),
+        iters=2400,
+        metric="accuracy",
+        groups={
+            "classification/top1": "top-1",
+            "classification/few": "few\n(< 20 images)",
+            "classification/medium": "medium\n(≤ 100)",
+            "classification/many": "many",
+        },
+        categories=("per_category_classification.json", "accuracy"),
+    ),
+    "segmentation": Task(
+        runs={"softmax": "softmax cross entropy", "softmax_eql": "Softmax-EQL"},
+        dataset="glyph_maps",
+        generate=generate_glyph_maps,
+        registration=(
+            "--mask-folder",
+            "{data}/images/{split}",
+            "{data}/labels/{split}",
+            "{data}/classes.txt",
+        ),
+        iters=1200,
+        metric="IoU",
+        groups={
+            "sem_seg/mIoU": "mIoU",
+            "sem_seg/mIoU_tail": "tail\n(≤ 10 images)",
+            "sem_seg/mIoU_common": "common\n(≤ 100)",
+            "sem_seg/mIoU_head": "head",
+        },
+        categories=("per_category_sem_seg.json", "IoU"),
+    ),
+}
