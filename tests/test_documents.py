@@ -1,0 +1,36 @@
+"""What README, Makefile and comments say, where it has been wrong."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def text(path):
+    return (ROOT / path).read_text()
+
+
+def test_q_makefile_readme_and_setup_name_the_same_pythons():
+    lowest, above = re.findall(r"\(3, (\d+)\)", text("Makefile"))
+    named = f"3.{lowest} to 3.{int(above) - 1}"
+    assert f"Python {named} is needed" in text("Makefile")
+    assert f"Python {named}" in text("README.md")
+    assert f'python_requires=">=3.{lowest}"' in text("setup.py")
+
+
+def test_n_comments_say_where_a_recipe_is_not_the_official_one():
+    baseline = text("configs/Base-ImprovedBaseline.yaml")
+    assert "Every number" not in baseline
+    for difference in ("P6 and P7", "RGB", "rounded up", "epochs", "corner to corner"):
+        assert difference in baseline
+    open_images = text("configs/OpenImages-Detection/improved_baseline_R_50_FPN_180k_efl.yaml")
+    assert "scale 800 only" in open_images
+    eqfl = text("configs/LVISv1-Detection/improved_baseline_R_50_FPN_2x_eqfl.yaml")
+    assert eqfl.startswith("# Ours: official EQFL is YOLOX-IP's")
+    for path in ("eql_d2/config.py", "eql_d2/losses/eql.py"):
+        assert "port" not in re.findall(r"\w+", text(path).lower())
+
+
+def test_the_files_that_the_readme_names_are_there():
+    for path in re.findall(r"\((configs/[^)#]+)\)|`(eql_d2/[\w/.]+)`", text("README.md")):
+        assert (ROOT / next(filter(None, path))).exists(), path
