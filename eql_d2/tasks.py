@@ -165,7 +165,11 @@ def check_data_sets(model: nn.Module, training: Sequence[str], test: Sequence[st
 
 
 def check_num_classes(model: nn.Module, task: Task, dataset_name: str, num_classes: int) -> None:
-    """Refuse a model whose losses are for another number of classes than a data set has."""
+    """Refuse a model whose losses are for another number of classes than a data set has.
+
+    Raises:
+        InputError: the numbers differ; the message names the keys that set the model's.
+    """
     count = task.class_counts.get(type(model).__name__)
     for path, module in model.get_submodule(count.module if count else "").named_modules():
         if isinstance(module, ClassificationLoss) and module.num_classes != num_classes:
