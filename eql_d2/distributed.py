@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import gc
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -45,6 +46,21 @@ def from_main_process(compute: Callable[[], T]) -> T:
     if error is not None:
         raise error
     return result
+
+
+def end_process_group() -> None:
+    """Destroy the process group, if there is one, and end its threads. Collective.
+
+    Detectron2 keeps the group in a cache. With it, gloo's threads outlive PyTorch's
+    ``destroy_process_group``, and one that is busy while Python shuts down aborts the process
+    ("terminate called without an active exception").
+    """
+    if not dist.is_initialized():
+        return
+    comm._get_global_gloo_group.cache_clear()
+    comm._LOCAL_PROCESS_GROUP = None
+    gc.collect()  # a distributed model in a reference cycle holds the group too
+    dist.destroy_process_group()
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """Start training: one process, several by ``--num-gpus``, or what ``torchrun`` started."""
 
 import argparse
+import functools
 import os
 from collections.abc import Callable
 
@@ -8,6 +9,8 @@ import torch
 import torch.distributed as dist
 from detectron2.engine import launch as d2_launch
 from detectron2.utils import comm
+
+from ..distributed import end_process_group
 
 
 def launch(main: Callable, args: argparse.Namespace) -> None:
@@ -18,7 +21,7 @@ def launch(main: Callable, args: argparse.Namespace) -> None:
     """
     if "LOCAL_WORLD_SIZE" not in os.environ:
         d2_launch(
-            main,
+            functools.partial(_run, main),
             args.num_gpus,
             num_machines=args.num_machines,
             machine_rank=args.machine_rank,
@@ -31,7 +34,11 @@ def launch(main: Callable, args: argparse.Namespace) -> None:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("nccl" if has_gpu else "gloo")
     comm.create_local_process_group(int(os.environ["LOCAL_WORLD_SIZE"]))
-    try:
-        main(args)
-    finally:
-        dist.destroy_process_group()
+    _run(main, args)
+
+
+def _run(main: Callable, args: argparse.Namespace) -> None:
+    """``main(args)``, then the end of the process group: after an error the other processes may be
+    inside a collective, and to end the group would wait for them."""
+    main(args)
+    end_process_group()

@@ -15,6 +15,7 @@ from eql_d2.data import (
     group_labels,
     register_mask_folder,
 )
+from eql_d2.distributed import end_process_group
 from tests.data.label_map_folders import CLASSES, make_mask_folder
 
 pytestmark = pytest.mark.usefixtures("no_datasets_left")
@@ -89,7 +90,7 @@ def count_in_two_processes(rank, port_file, result_file):
     with pytest.raises(KeyError, match="missing"):
         category_table(["missing"])  # what fails in the main process fails everywhere
     torch.save((len(loaded), frequency, rows), f"{result_file}{rank}")
-    dist.destroy_process_group()
+    end_process_group()
 
 
 @pytest.mark.slow

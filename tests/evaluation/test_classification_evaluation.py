@@ -9,6 +9,7 @@ import torch.multiprocessing as mp
 from detectron2.data import MetadataCatalog
 
 from eql_d2 import InputError
+from eql_d2.distributed import end_process_group
 from eql_d2.evaluation import ClassificationEvaluator, build_evaluator
 from eql_d2.evaluation.classification_evaluation import rank_of_label
 
@@ -153,7 +154,7 @@ def run_rank(rank, directory):
         training_categories=trained_on(GROUPS),
     )
     (directory / f"{rank}.json").write_text(json.dumps(results))
-    dist.destroy_process_group()
+    end_process_group()
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import pytest
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from eql_d2.distributed import end_process_group
 from eql_d2.evaluation import LVISEvaluator
 from eql_d2.exceptions import InputError
 
@@ -42,7 +43,7 @@ def run_rank(rank: int, directory: Path) -> None:
             except InputError as error:
                 results = str(error)
             (directory / f"results_{attempt}_{rank}.json").write_text(json.dumps(results))
-    dist.destroy_process_group()
+    end_process_group()
 
 
 @pytest.fixture(scope="module")

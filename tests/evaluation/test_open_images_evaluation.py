@@ -11,6 +11,7 @@ import torch.multiprocessing as mp
 
 from eql_d2 import InputError
 from eql_d2.data import group_by_instances
+from eql_d2.distributed import end_process_group
 from eql_d2.evaluation import OpenImagesEvaluator, build_evaluator
 from eql_d2.evaluation.open_images import matching
 
@@ -294,7 +295,7 @@ def run_rank(rank: int, directory: Path) -> None:
                 evaluator.process([{"image_id": image_id}], [{"instances": own}])
             results = evaluator.evaluate()
             (directory / f"results_{attempt}_{rank}.json").write_text(json.dumps(results))
-    dist.destroy_process_group()
+    end_process_group()
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from PIL import Image
 
 from eql_d2 import InputError
 from eql_d2.data import category_table, register_mask_folder
+from eql_d2.distributed import end_process_group
 from eql_d2.evaluation import SemSegEvaluator, build_evaluator
 from tests.data.label_map_folders import CLASSES, make_mask_folder
 
@@ -97,7 +98,7 @@ def evaluate_half(rank, folders, port_file, result_file):
     if rank == 0:
         torch.save(dict(results["sem_seg"]), result_file)
     dist.barrier()
-    dist.destroy_process_group()
+    end_process_group()
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from eql_d2 import EFL, EQLv2, SoftmaxEQL
-from eql_d2.distributed import mean_over_ranks
+from eql_d2.distributed import end_process_group, mean_over_ranks
 
 NUM_CLASSES = 8
 
@@ -29,7 +29,7 @@ def train(rank, loss_class, shares, port_file, result_file):
     for logits, targets in steps():
         loss(logits[rows], targets[rows])
     torch.save(loss.state_dict(), f"{result_file}{rank}")
-    dist.destroy_process_group()
+    end_process_group()
 
 
 def statistics_of(shares, tmp_path, loss_class=EQLv2):
@@ -62,7 +62,7 @@ def train_efl(rank, result_file, port_file):
         normalizer = mean_over_ranks((targets[rows] < NUM_CLASSES).sum())
         loss(logits[rows, :-1], targets[rows], normalizer=normalizer)
     torch.save(loss.state_dict(), f"{result_file}{rank}")
-    dist.destroy_process_group()
+    end_process_group()
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from fvcore.nn import giou_loss
 from torch import nn
 
 from eql_d2 import EQLImprovedBaseline, InputError
+from eql_d2.distributed import end_process_group
 from eql_d2.engine.hooks import find_statistics
 from eql_d2.modeling.improved_baseline import top_rated_candidates
 from tests.modeling.test_roi_heads import assert_bf16_trains_as_float32
@@ -234,7 +235,7 @@ def train_rank(rank, cfg, num_objects, folder):
     dist.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
     result = gradients_of(cfg, [rank], [num_objects[rank]])
     torch.save(result, f"{folder}/result{rank}")
-    dist.destroy_process_group()
+    end_process_group()
 
 
 @pytest.mark.slow
