@@ -97,6 +97,24 @@ def get_image_frequency(dataset_names: str | Sequence[str]) -> Tensor:
     return torch.as_tensor(counts.image_count / counts.num_images)
 
 
+def get_class_count(dataset_names: str | Sequence[str]) -> Tensor:
+    """Training samples of each class, the n of logit adjustment. Collective.
+
+    Args:
+        dataset_names: one or several registered data sets, counted together.
+
+    Returns:
+        float64 (C,): labelled pixels of label maps, else instances; images where only they are
+        known, as for Detectron2's LVIS.
+
+    Raises:
+        InputError: no data set given.
+    """
+    counts = count_training_data(as_names(dataset_names))
+    known = (counts.pixel_count, counts.instance_count, counts.image_count)
+    return torch.as_tensor(next(count for count in known if count is not None)).double()
+
+
 def count_training_data(
     dataset_names: str | Sequence[str], with_num_images: bool = False
 ) -> CategoryCounts:
