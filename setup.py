@@ -22,4 +22,6 @@ setup(
         "numpy",
         "pycocotools",
     ],
+    # Backbones; before 1.0.16 some networks, such as ConvNeXt, give the features of wrong strides
+    extras_require={"timm": ["timm>=1.0.16"]},
 )

@@ -18,13 +18,18 @@ from .losses import (
     EQFL,
     EQL,
     SEQL,
+    BalancedSoftmax,
     ClassificationLoss,
     EQLv2,
     FocalLoss,
     GradientStatistics,
+    LogitAdjustment,
+    NorCal,
+    SeesawLoss,
     SigmoidCE,
     SoftmaxCE,
     SoftmaxEQL,
+    calibrate,
 )
 from .modeling import (
     ATSSAssigner,
@@ -40,6 +45,7 @@ from .modeling import (
     EQLSemSegFPNHead,
     ImageClassifier,
     LinearClassifier,
+    TimmBackbone,
     TorchvisionBackbone,
 )
 from .versions import __version__

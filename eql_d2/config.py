@@ -30,10 +30,11 @@ def add_eql_config(cfg: CN) -> None:
 def _add_loss_config(cfg: CN) -> None:
     cfg.MODEL.EQL = CN()
     # EQL, SEQL, EQLv2, SoftmaxEQL; EFL, EQFL for dense heads; or a baseline: SoftmaxCE, SigmoidCE,
-    # FocalLoss
+    # FocalLoss; or a peer: BalancedSoftmax, SeesawLoss
     cfg.MODEL.EQL.LOSS = "EQLv2"
-    # pi: probability that each class of a sigmoid loss starts with, through the bias
-    cfg.MODEL.EQL.PRIOR_PROB = 0.001
+    # pi: probability that each class of a sigmoid loss starts with, through the bias. None: 0.001,
+    # that of the official code; "auto" for one-stage detectors: found in the training data
+    cfg.MODEL.EQL.PRIOR_PROB = None
     # Forget the statistics that come with MODEL.WEIGHTS (never those of --resume)
     cfg.MODEL.EQL.RESET_STATISTICS = False
     # Measure the gradient ratio of a loss that does not use it: of a baseline
@@ -88,6 +89,26 @@ def _add_loss_config(cfg: CN) -> None:
     cfg.MODEL.EQL.SOFTMAXEQL.EPS = 1e-4
     cfg.MODEL.EQL.SOFTMAXEQL.DECAY = 1.0
 
+    cfg.MODEL.EQL.CALIBRATION = CN()
+    # Calibration of the scores at test by the training samples of each class, for any checkpoint:
+    # NorCal (softmax and sigmoid losses), LogitAdjustment (softmax losses) or "" for none
+    cfg.MODEL.EQL.CALIBRATION.NAME = ""
+    # gamma of NorCal, ours: choose it on the training data
+    cfg.MODEL.EQL.CALIBRATION.GAMMA = 0.5
+    # tau of LogitAdjustment; 1 divides by the shares of the classes
+    cfg.MODEL.EQL.CALIBRATION.TAU = 1.0
+
+    cfg.MODEL.EQL.BALANCEDSOFTMAX = CN()
+    # tau: factor of the margins log n; 0 is cross entropy
+    cfg.MODEL.EQL.BALANCEDSOFTMAX.TAU = 1.0
+
+    cfg.MODEL.EQL.SEESAWLOSS = CN()
+    # p, q: exponents of mitigation (samples) and compensation (scores); 0 switches one off
+    cfg.MODEL.EQL.SEESAWLOSS.P = 0.8
+    cfg.MODEL.EQL.SEESAWLOSS.Q = 2.0
+    # epsilon: smallest score of the label in the compensation
+    cfg.MODEL.EQL.SEESAWLOSS.EPS = 0.01
+
     cfg.MODEL.EQL.SEM_SEG = CN()
     # Head, common and tail classes of segmentation by "pixels" (share of the labelled training
     # pixels) or "images" (training images that show the class)
@@ -110,6 +131,16 @@ def _add_classification_config(cfg: CN) -> None:
     cfg.MODEL.TORCHVISION = CN()
     cfg.MODEL.TORCHVISION.NAME = "resnet50"
     cfg.MODEL.TORCHVISION.NODE = "layer4"
+
+    # MODEL.BACKBONE.NAME build_timm_backbone, build_timm_fpn_backbone (two-stage detection,
+    # segmentation) or build_timm_retinanet_fpn_backbone (one-stage): a network of timm
+    cfg.MODEL.TIMM = CN()
+    cfg.MODEL.TIMM.NAME = "tf_efficientnet_lite0"
+    # res2 to res5 are the features of strides 4 to 32
+    cfg.MODEL.TIMM.OUT_FEATURES = ["res2", "res3", "res4", "res5"]
+    # Batch norm that is trained ("BN") or not ("FrozenBN"); what lies before the feature of
+    # MODEL.BACKBONE.FREEZE_AT never is
+    cfg.MODEL.TIMM.NORM = "FrozenBN"
 
     # Transforms of ImageNet-LT in the official code
     cfg.INPUT.CLASSIFICATION = CN()

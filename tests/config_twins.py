@@ -17,7 +17,10 @@ from torch.overrides import TorchFunctionMode
 from eql_d2 import add_eql_config
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-YAML = sorted(p for p in CONFIGS.rglob("*.yaml") if "Base" not in p.name)
+# Files of a study are not configs.
+YAML = sorted(
+    p for p in CONFIGS.rglob("*.yaml") if "Base" not in p.name and p.parent.name != "Study"
+)
 TWINS = [p for p in YAML if p.with_suffix(".py").exists()]
 # The yaml path names heads of ours, the LazyConfig names the predictor itself.
 SAME_HEAD = {"EQLROIHeads": "StandardROIHeads", "EQLCascadeROIHeads": "CascadeROIHeads"}
@@ -94,8 +97,8 @@ def model_settings(model):
         kind = type(module).__name__
         found[path] = SAME_HEAD.get(kind, kind)
         for name, value in {**attributes(module), **module._parameters, **module._buffers}.items():
-            if name == "_get_image_frequency":
-                value = value and value()
+            if name in ("_get_image_frequency", "_get_class_count"):
+                value = plain(value and value())
             elif name == "loss_weight" and isinstance(value, dict):
                 value = {"loss_cls": 1.0, **value}  # 1 where it is not given
             found[f"{path}.{name}"] = plain(value)

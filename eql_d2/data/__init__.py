@@ -20,3 +20,4 @@ from .datasets import (
     register_own_data,
 )
 from .sem_seg_mapper import SemSegMapper, build_sem_seg_augmentation
+from .training_records import TrainingRecords, training_records

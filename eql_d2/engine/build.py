@@ -13,9 +13,10 @@ from torch import nn
 
 from ..data import category_table
 from ..exceptions import InputError
-from ..losses import ClassificationLoss
+from ..losses import Calibration, ClassificationLoss
 from ..tasks import check_num_classes, task_of
 from .hooks import GradientRatioHook, ReportHook, find_statistics
+from .prior import InitialRegimeHook
 
 logger = logging.getLogger(__name__)
 
@@ -53,10 +54,18 @@ class EQLSettings:
 
 
 def prepare_losses(model: nn.Module) -> None:
-    """Let each loss get what it needs of the training data. Collective."""
+    """Let each loss, and its calibration, get what it needs of the training data. Collective."""
     for module in model.modules():
         if isinstance(module, ClassificationLoss):
             module.prepare_training()
+    prepare_calibration(model)  # what it refuses should not come to light days later
+
+
+def prepare_calibration(model: nn.Module) -> None:
+    """Let the calibration of each loss get its class counts before an evaluation. Collective."""
+    for module in model.modules():
+        if isinstance(module, Calibration):
+            module.prepare()
 
 
 def build_hooks(
@@ -81,7 +90,10 @@ def build_hooks(
         # Detectron2 knows the classes of some data only now that they are loaded.
         whole = getattr(model, "module", model)  # without DistributedDataParallel
         check_num_classes(whole, task_of(type(whole).__name__), training[0], len(table))
-        ratio = [GradientRatioHook(settings.log_period, output_dir, table.rows())]
+        ratio = [
+            InitialRegimeHook(table.groups.groups),
+            GradientRatioHook(settings.log_period, output_dir, table.rows()),
+        ]
     if not comm.is_main_process():
         return [], []
     return ratio, [ReportHook(output_dir)]
@@ -97,7 +109,8 @@ def resume_or_load(
     checkpointer.resume_or_load(weights, resume=resume)
     resumed = resume and checkpointer.has_checkpoint()
     if settings.reset_statistics and not resumed:
-        for path, statistics in find_statistics(checkpointer.model).items():
-            statistics.reset()
-            logger.info(f"Gradient statistics of {path} start afresh")
+        for path, module in checkpointer.model.named_modules():
+            if isinstance(module, ClassificationLoss):
+                module.reset_statistics()
+                logger.info(f"Statistics of {path} start afresh")
     return resumed

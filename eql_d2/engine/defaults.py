@@ -22,7 +22,14 @@ from ..evaluation import build_evaluator
 from ..exceptions import InputError
 from ..solver import build_optimizer
 from ..tasks import build_mapper, check_data_sets, task_of
-from .build import EQLSettings, build_hooks, prepare_losses, resume_or_load
+from .build import (
+    EQLSettings,
+    build_hooks,
+    prepare_calibration,
+    prepare_losses,
+    resume_or_load,
+)
+from .prior import with_found_prior
 
 
 class Trainer(DefaultTrainer):
@@ -34,6 +41,7 @@ class Trainer(DefaultTrainer):
     """
 
     def __init__(self, cfg: CfgNode):
+        cfg = with_found_prior(cfg, self.build_train_loader)
         with ddp_without_device_ids() if cfg.MODEL.DEVICE == "cpu" else contextlib.nullcontext():
             super().__init__(cfg)
         prepare_losses(self.model)
@@ -83,6 +91,17 @@ class Trainer(DefaultTrainer):
             frequency_thresholds=settings.frequency_thresholds,
             sem_seg_groups=settings.sem_seg_groups,
         )
+
+    @classmethod
+    def test(
+        cls,
+        cfg: CfgNode,
+        model: nn.Module,
+        evaluators: DatasetEvaluator | list[DatasetEvaluator] | None = None,
+    ) -> OrderedDict:
+        """Evaluate on ``DATASETS.TEST``, with the calibration of the config. Collective."""
+        prepare_calibration(model)
+        return super().test(cfg, model, evaluators)
 
     @classmethod
     def test_with_TTA(cls, cfg: CfgNode, model: nn.Module) -> OrderedDict:

@@ -12,7 +12,14 @@ from torch import nn
 from ..checkpoint import EQLCheckpointer
 from ..losses import ClassificationLoss
 from ..tasks import check_data_sets
-from .build import EQLSettings, build_hooks, prepare_losses, resume_or_load
+from .build import (
+    EQLSettings,
+    build_hooks,
+    prepare_calibration,
+    prepare_losses,
+    resume_or_load,
+)
+from .prior import with_found_prior_lazy, without_auto_prior
 
 
 def build_lazy_model(cfg: DictConfig) -> nn.Module:
@@ -21,7 +28,7 @@ def build_lazy_model(cfg: DictConfig) -> nn.Module:
     Raises:
         InputError: its losses are for another number of classes than the data sets have.
     """
-    model = instantiate(cfg.model)
+    model = instantiate(without_auto_prior(cfg).model)
     if EQLSettings.from_lazy(cfg).monitor:
         for module in model.modules():
             if isinstance(module, ClassificationLoss):
@@ -33,6 +40,7 @@ def build_lazy_model(cfg: DictConfig) -> nn.Module:
 
 def test_lazy(cfg: DictConfig, model: nn.Module) -> Mapping:
     """Evaluate ``model`` on ``cfg.dataloader.test`` with ``cfg.dataloader.evaluator``."""
+    prepare_calibration(model)
     results = inference_on_dataset(
         model, instantiate(cfg.dataloader.test), instantiate(cfg.dataloader.evaluator)
     )
@@ -44,6 +52,7 @@ def test_lazy(cfg: DictConfig, model: nn.Module) -> Mapping:
 def train_lazy(cfg: DictConfig, resume: bool) -> None:
     """Train as ``cfg`` says; the keys are those of Detectron2's ``configs/common/train.py``, plus
     ``train.eql`` (reset_statistics, log_period, frequency_thresholds)."""
+    cfg = with_found_prior_lazy(cfg)
     model = build_lazy_model(cfg)
     cfg.optimizer.params.model = model
     optimizer = instantiate(cfg.optimizer)

@@ -1,8 +1,12 @@
-from .base import ClassificationLoss, DenseLoss
-from .baselines import FocalLoss, SigmoidCE, SoftmaxCE
+from .balanced_softmax import BalancedSoftmax
+from .base import ClassificationLoss
+from .baselines import FocalFamily, FocalLoss, SigmoidCE, SoftmaxCE
 from .build import EQL_LOSS_REGISTRY, build_loss
+from .calibration import Calibration, LogitAdjustment, NorCal, build_calibration, calibrate
+from .dense import DenseLoss
 from .efl import EFL, EQFL
 from .eql import EQL, SEQL
 from .eqlv2 import EQLv2
 from .gradient_statistics import GradientStatistics
+from .seesaw import SeesawLoss
 from .softmax_eql import SoftmaxEQL

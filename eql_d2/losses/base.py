@@ -2,7 +2,6 @@
 
 import inspect
 import math
-from collections.abc import Sequence
 
 import torch
 from detectron2.config import CfgNode
@@ -11,9 +10,8 @@ from torch import Tensor, nn
 from ..exceptions import InputError
 from .gradient_statistics import GradientStatistics
 
-# What divides the summed loss, and the logits of a dense head, level by level
+# What divides the summed loss
 Normalizer = float | Tensor | None
-Maps = Tensor | Sequence[Tensor]
 
 
 class ClassificationLoss(nn.Module):
@@ -35,6 +33,7 @@ class ClassificationLoss(nn.Module):
         takes_soft_labels: whether targets may also be soft labels, floating and of the shape of the
             logits (mixup, CutMix).
         uses_quality: whether ``forward`` needs the argument ``quality``, which dense heads have.
+        calibration: maps logits to those that heads hand to :meth:`scores`; see ``Calibration``.
     """
 
     takes_soft_labels = False
@@ -52,6 +51,7 @@ class ClassificationLoss(nn.Module):
         self.num_logits = num_logits
         self.prior_prob = prior_prob
         self.statistics: GradientStatistics | None = None
+        self.calibration: nn.Module = nn.Identity()
 
     @classmethod
     def from_config(cls, cfg: CfgNode, num_classes: int) -> dict:
@@ -61,7 +61,9 @@ class ClassificationLoss(nn.Module):
         arguments = {key.lower(): value for key, value in node.items()}
         if "lambda" in arguments:  # a word of Python
             arguments["lambda_"] = arguments.pop("lambda")
-        if "prior_prob" in inspect.signature(cls.__init__).parameters:
+        has_prior = "prior_prob" in inspect.signature(cls.__init__).parameters
+        # A trainer has replaced "auto"; evaluation, where the bias comes with the weights, has not.
+        if has_prior and cfg.MODEL.EQL.PRIOR_PROB not in (None, "auto"):
             arguments["prior_prob"] = cfg.MODEL.EQL.PRIOR_PROB
         return {"num_classes": num_classes, **arguments}
 
@@ -78,8 +80,8 @@ class ClassificationLoss(nn.Module):
         name = type(self).__name__
         if self.num_classes != num_classes:
             raise InputError(
-                f"{name} is for {self.num_classes} classes but the head has {num_classes}: set "
-                "both to the number of classes of the data"
+                f"{name} is for {self.num_classes} classes but the head has {num_classes}: "
+                "set both to the number of classes of the data"
             )
         if self.uses_quality and not gives_quality:
             raise InputError(
@@ -126,6 +128,11 @@ class ClassificationLoss(nn.Module):
         if self.statistics is None:
             self.statistics = GradientStatistics(self.num_classes)
 
+    def reset_statistics(self) -> None:
+        """Forget what the steps so far have accumulated."""
+        if self.statistics is not None:
+            self.statistics.reset()
+
     def class_weights(self) -> tuple[Tensor, Tensor] | None:
         """Weights (C,) that the positive and the negative gradients of each class have in the next
         step; None for a loss without such weights."""
@@ -142,7 +149,7 @@ class ClassificationLoss(nn.Module):
         if node is not None and node.name() != "CheckpointFunctionBackward":
             raise InputError(
                 f"{type(self).__name__} is recomputed by activation checkpointing, which would "
-                "count its gradients twice and change its weights between the passes: leave the "
+                "count a step twice and change its weights between the passes: leave the "
                 "loss out of the checkpointed part, or give use_reentrant=True"
             )
 
@@ -197,50 +204,3 @@ class ClassificationLoss(nn.Module):
 def in_float32(logits: Tensor) -> Tensor:
     """Half precision as float32; float64 stays."""
     return logits if logits.dtype == torch.float64 else logits.float()
-
-
-class DenseLoss(ClassificationLoss):
-    """Contract of a loss for dense heads, which have no background column.
-
-    Besides rows and single maps of C columns, such a loss takes a head's own maps, level by level,
-    without a copy: a list of (N, A * C, H, W), channel a * C + c, with targets (N, sum of H W A),
-    levels one after the other and positions in the order H, W, A, as Detectron2's anchors.
-    """
-
-    def __init__(self, num_classes: int, prior_prob: float | None):
-        super().__init__(num_classes, num_logits=num_classes, prior_prob=prior_prob)
-
-    def scores(self, logits: Tensor) -> Tensor:
-        return in_float32(logits).sigmoid()
-
-    @torch.jit.unused
-    def _default_normalizer(self, targets: Tensor) -> Tensor:
-        """Number of foreground labels, at least 1."""
-        return ((targets >= 0) & (targets < self.num_classes)).sum().clamp(min=1)
-
-    @torch.jit.unused
-    def _planes(self, logits: Maps, per_anchor: Tensor | None):
-        """Logits as (P, C, S), and what is given for each anchor as (P, S)."""
-        if isinstance(logits, Tensor):
-            self._check_shapes(logits, per_anchor)
-            return [logits[..., None].flatten(2)], [per_anchor[..., None].flatten(1)]
-        planes, values, first = [], [], 0
-        for level in logits:
-            num_images, channels, height, width = level.shape
-            if channels % self.num_classes:
-                raise InputError(
-                    f"{type(self).__name__} got a map of {channels} channels: it must have "
-                    f"{self.num_classes} for each anchor of a position"
-                )
-            num_anchors = channels // self.num_classes
-            size = height * width * num_anchors
-            value = per_anchor[:, first : first + size].view(num_images, -1, num_anchors)
-            planes.append(level.reshape(num_images * num_anchors, self.num_classes, height * width))
-            values.append(value.transpose(1, 2).reshape(num_images * num_anchors, -1))
-            first += size
-        if per_anchor.shape[1] != first:
-            raise InputError(
-                f"{type(self).__name__} got targets of shape {tuple(per_anchor.shape)} for maps "
-                f"with {first} anchors an image"
-            )
-        return planes, values

@@ -6,8 +6,9 @@ from detectron2.config import configurable
 from torch import Tensor
 
 from ..exceptions import InputError
-from .base import ClassificationLoss, DenseLoss, Maps, Normalizer, in_float32
+from .base import ClassificationLoss, Normalizer, in_float32
 from .build import EQL_LOSS_REGISTRY
+from .dense import DenseLoss, Maps
 from .functional import (
     class_focal_loss,
     softmax_cross_entropy,
@@ -174,10 +175,9 @@ class FocalLoss(FocalFamily):
     @classmethod
     def from_config(cls, cfg, num_classes):
         return {
-            "num_classes": num_classes,
+            **super().from_config(cfg, num_classes),
             "gamma": cfg.MODEL.RETINANET.FOCAL_LOSS_GAMMA,
             "alpha": cfg.MODEL.RETINANET.FOCAL_LOSS_ALPHA,
-            "prior_prob": cfg.MODEL.EQL.PRIOR_PROB,
         }
 
     def _factors(self, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -5,9 +5,10 @@ from detectron2.config import configurable
 from torch import Tensor
 
 from ..exceptions import InputError
-from .base import Maps, Normalizer
+from .base import Normalizer
 from .baselines import FocalFamily
 from .build import EQL_LOSS_REGISTRY
+from .dense import Maps
 from .gradient_statistics import GradientStatistics
 
 

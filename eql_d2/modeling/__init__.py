@@ -1,3 +1,4 @@
+from .anchor_counts import AnchorCounts, ImageSize, count_anchors
 from .atss import ATSSAssigner, ATSSHead
 from .classification import (
     CLASSIFIER_REGISTRY,
@@ -8,7 +9,14 @@ from .classification import (
 )
 from .fast_rcnn import EQLFastRCNNOutputLayers
 from .improved_baseline import EQLImprovedBaseline
+from .initial_regime import InitialRegime, initial_regime
 from .retinanet import EQLRetinaNet
 from .roi_heads import EQLCascadeROIHeads, EQLRes5ROIHeads, EQLROIHeads
 from .semantic_seg import EQLDeepLabV3PlusHead, EQLSemSegFPNHead
+from .timm_backbone import (
+    TimmBackbone,
+    build_timm_backbone,
+    build_timm_fpn_backbone,
+    build_timm_retinanet_fpn_backbone,
+)
 from .torchvision_backbone import TorchvisionBackbone, build_torchvision_backbone

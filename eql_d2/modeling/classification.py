@@ -198,7 +198,7 @@ class ImageClassifier(nn.Module):
         """
         images = self.preprocess_images(batched_inputs)
         if not self.training:
-            scores = self.loss_cls.scores(self.logits(images))
+            scores = self.loss_cls.scores(self.loss_cls.calibration(self.logits(images)))
             return [{"scores": row} for row in scores]
         targets = torch.tensor([x["label"] for x in batched_inputs], device=self.device)
         if self.batch_transform is not None:

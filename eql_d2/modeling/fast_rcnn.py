@@ -67,6 +67,6 @@ class EQLFastRCNNOutputLayers(FastRCNNOutputLayers):
     ) -> list[Tensor]:
         """Class probabilities of each image, (Ri, C + 1); the last column is a placeholder that
         inference drops."""
-        scores = self.loss_cls.scores(predictions[0])
+        scores = self.loss_cls.scores(self.loss_cls.calibration(predictions[0]))
         scores = torch.cat([scores, torch.zeros_like(scores[:, :1])], dim=1)
         return scores.split([len(p) for p in proposals], dim=0)

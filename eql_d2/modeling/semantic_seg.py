@@ -19,7 +19,7 @@ from .head_loss import build_head_loss
 
 
 class _LossModule:
-    """What both heads do with their loss: build it, start its prior, call it on maps."""
+    """What both heads do with their loss: build it, start its prior, call it on maps, calibrate."""
 
     @classmethod
     def from_config(cls, cfg, input_shape):
@@ -44,8 +44,11 @@ class _LossModule:
         targets = targets.masked_fill(targets == self.ignore_value, -1)
         return {"loss_sem_seg": self.loss_cls(predictions, targets) * self.loss_weight}
 
-    # Inference stays as it is: with C columns and no background the class of the largest logit is
-    # the class of the largest probability, of a softmax and of sigmoids.
+    def forward(self, features: dict[str, Tensor], targets: Tensor | None = None):
+        """As the base class. With C columns and no background the class of the largest (calibrated)
+        logit is the class of the largest probability, of a softmax and of sigmoids."""
+        predictions, losses = super().forward(features, targets)
+        return predictions if self.training else self.loss_cls.calibration(predictions), losses
 
 
 @SEM_SEG_HEADS_REGISTRY.register()

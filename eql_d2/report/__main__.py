@@ -1,7 +1,7 @@
 """Write the page of a run, of several runs side by side, or of a data set.
 
     python -m eql_d2.report OUTPUT_DIR [OUTPUT_DIR ...] [--output report.html]
-    python -m eql_d2.report --data train.json [--output report.html]
+    python -m eql_d2.report --data train.json [--config-file CONFIG] [--output report.html]
 
 The first run is the baseline. The page needs no other file; its figures are also written as PNG
 files to ``figures/`` beside it.
@@ -15,6 +15,7 @@ from ..exceptions import InputError
 from .page import write_report
 from .profile import REPEAT_THRESHOLD, profile_data, profile_text
 from .profile_page import write_profile
+from .regime import regime_of_config, regime_text
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -28,6 +29,19 @@ def get_parser() -> argparse.ArgumentParser:
         metavar="JSON",
         help="annotations in COCO or LVIS format, or a folder with one folder of images for each "
         "class: how long is its tail?",
+    )
+    parser.add_argument(
+        "--config-file",
+        metavar="YAML",
+        help="of a one-stage detector: predict with which gradient ratio the classes of --data "
+        "begin, and name a prior",
+    )
+    parser.add_argument(
+        "--opts",
+        nargs="+",
+        default=[],
+        metavar="KEY VALUE",
+        help="of --config-file: keys to change, as in train_net.py",
     )
     parser.add_argument(
         "--output",
@@ -58,11 +72,17 @@ def main() -> None:
     args = parser.parse_args()
     if bool(args.data) == bool(args.output_dirs):
         parser.error("give one or more OUTPUT_DIR, or --data")
+    if args.output_dirs and args.config_file:
+        parser.error("--config-file goes with --data")
     try:
         if args.data:
             profile = profile_data(args.data, tuple(args.thresholds), args.repeat_threshold)
             print(profile_text(profile), end="\n\n")
-            path = write_profile(profile, args.output)
+            regime = None
+            if args.config_file:
+                regime = regime_of_config(profile, args.config_file, args.opts)
+                print(regime_text(regime), end="\n\n")
+            path = write_profile(profile, args.output, regime)
         else:
             path = write_report([Path(folder) for folder in args.output_dirs], args.output)
     except (InputError, OSError) as error:

@@ -90,7 +90,8 @@ def _facts(run: Run) -> dict[str, str]:
             facts[label] = _text(value)
     if config.get("SEED", config.get("train.seed", 0)) == -1:
         facts["Seed"] = "none"
-    lazy_loss = next((value for key, value in config.items() if _LAZY_LOSS.fullmatch(key)), None)
+    targets = (value for key, value in config.items() if _LAZY_LOSS.fullmatch(key))
+    lazy_loss = next((value for value in targets if not str(value).endswith(".calibrate")), None)
     if lazy_loss is not None:
         facts["Loss"] = _text(lazy_loss).rpartition(".")[2]
     if run.iterations is not None:

@@ -1,6 +1,7 @@
 """The long tail of a data set, before any training: how uneven it is, and what RFS makes of it."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +28,7 @@ class DataProfile(NamedTuple):
         repeat_threshold: t of :func:`repeat_factors`.
         repeat_factors: float64 (C,), nan for a category without images.
         repeated_images: images of an epoch with repeat factor sampling.
+        records: the data in Detectron2's standard format.
     """
 
     name: str
@@ -35,6 +37,7 @@ class DataProfile(NamedTuple):
     repeat_threshold: float
     repeat_factors: np.ndarray
     repeated_images: float
+    records: Sequence[dict]
 
     @property
     def categories(self) -> list[dict]:
@@ -79,6 +82,7 @@ def profile_data(
         repeat_threshold,
         factors,
         float(np.sum(of_images)),
+        records,
     )
 
 

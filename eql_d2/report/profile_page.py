@@ -6,18 +6,25 @@ from pathlib import Path
 import numpy as np
 
 from ..data import GROUP_NAMES
+from ..modeling import InitialRegime
 from .categories import TableOfCategories, rounded
 from .drawing import BLUE, VERMILLION, ReportFigure, draw_categories, panels
 from .profile import DataProfile, gini, profile_facts, profile_groups
+from .regime import regime_rows, regime_sentences
 from .rendering import save_figures, write_page
 
 
-def write_profile(profile: DataProfile, path: str | os.PathLike | None = None) -> Path:
+def write_profile(
+    profile: DataProfile,
+    path: str | os.PathLike | None = None,
+    regime: InitialRegime | None = None,
+) -> Path:
     """Write the page of a data set, and its figure as PNG to ``figures/`` beside it.
 
     Args:
         profile: see :func:`profile_data`.
         path: of the page; None for ``output/profile/<name>/report.html``.
+        regime: where the classes begin with some config, or None.
 
     Returns:
         Path of the page.
@@ -31,6 +38,7 @@ def write_profile(profile: DataProfile, path: str | os.PathLike | None = None) -
         title=f"Long tail of {profile.name}",
         groups=profile_groups(profile),
         facts=profile_facts(profile),
+        regime=None if regime is None else (regime_rows(regime), regime_sentences(regime)),
         figures=save_figures([draw_profile(profile)], path.parent / "figures"),
         table=TableOfCategories(profile.categories, [("", [factors])]),
     )

@@ -71,6 +71,12 @@ def test_eql_counts_its_frequencies_from_the_training_data(registered_cfg):
     torch.testing.assert_close(frequency, torch.tensor([8, 4, 2, 2, 1]).double() / 8)
 
 
+def test_balanced_softmax_counts_the_instances_of_the_training_data(registered_cfg):
+    registered_cfg.MODEL.EQL.LOSS = "BalancedSoftmax"
+    loss = Trainer(registered_cfg).model.roi_heads.box_predictor.loss_cls
+    assert loss.class_count.tolist() == [8, 4, 2, 2, 1]
+
+
 def test_b_eql_reads_the_annotations_once_before_the_first_step(registered_cfg):
     """Not in the first forward, and not once for each stage of a cascade."""
     cfg = registered_cfg

@@ -10,9 +10,11 @@ from eql_d2 import (
     EQFL,
     EQL,
     SEQL,
+    BalancedSoftmax,
     EQLv2,
     FocalLoss,
     InputError,
+    SeesawLoss,
     SigmoidCE,
     SoftmaxCE,
     SoftmaxEQL,
@@ -21,13 +23,16 @@ from eql_d2 import (
 from eql_d2.losses import build_loss
 
 C = 6
-LOSSES = [SoftmaxCE, SigmoidCE, FocalLoss, EQL, SEQL, EQLv2, SoftmaxEQL, EFL, EQFL]
+PEERS = [BalancedSoftmax, SeesawLoss]
+LOSSES = [SoftmaxCE, SigmoidCE, FocalLoss, EQL, SEQL, EQLv2, SoftmaxEQL, EFL, EQFL, *PEERS]
 WITH_STATISTICS = [EQLv2, SoftmaxEQL, EFL, EQFL]
 
 
 def build(loss_class, **kwargs):
     if loss_class in (EQL, SEQL):
         kwargs["image_frequency"] = torch.tensor([0.5, 0.2, 1e-5, 0.3, 1e-5, 0.1])
+    if loss_class is BalancedSoftmax:
+        kwargs["class_count"] = torch.tensor([400, 80, 20, 5, 1, 1])
     return loss_class(C, **kwargs)
 
 
@@ -151,7 +156,7 @@ def test_bias_starts_at_the_prior(loss_class):
     loss.init_bias(None)  # a cosine classifier has none
 
 
-@pytest.mark.parametrize("loss_class", [SoftmaxCE, SEQL, SoftmaxEQL])
+@pytest.mark.parametrize("loss_class", [SoftmaxCE, SEQL, SoftmaxEQL, *PEERS])
 def test_bias_of_a_softmax_stays(loss_class):
     bias = torch.nn.Parameter(torch.full((C,), 0.5))
     build(loss_class).init_bias(bias)

@@ -4,11 +4,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from eql_d2 import EQL, SEQL, FocalLoss, SigmoidCE, SoftmaxCE
+from eql_d2 import EQL, SEQL, BalancedSoftmax, FocalLoss, SeesawLoss, SigmoidCE, SoftmaxCE
 from tests.losses.test_softmax_eql import C, batch, build, value_and_gradient
 
+LOSSES = [SoftmaxCE, SigmoidCE, EQL, SEQL, FocalLoss, BalancedSoftmax, SeesawLoss]
 
-@pytest.mark.parametrize("loss_class", [SoftmaxCE, SigmoidCE, EQL, SEQL, FocalLoss])
+
+@pytest.mark.parametrize("loss_class", LOSSES)
 def test_monitored_baseline_trains_the_same_to_the_last_bit(loss_class):
     """And measures its own gradients, each step."""
     plain, monitored = build(loss_class), build(loss_class)

@@ -2,13 +2,23 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from eql_d2 import EQL, SEQL, EQLv2, InputError, SigmoidCE, SoftmaxCE, SoftmaxEQL
+from eql_d2 import (
+    EQL,
+    SEQL,
+    BalancedSoftmax,
+    EQLv2,
+    InputError,
+    SeesawLoss,
+    SigmoidCE,
+    SoftmaxCE,
+    SoftmaxEQL,
+)
 from eql_d2.losses.softmax_eql import gradient_margins, neutral_margin
 from tests.losses.test_parity import relative_difference
 from tests.reference.softmax_eql import ReferenceSoftmaxEQL
 
 C = 6
-TAIL_LOSSES = [SoftmaxEQL, SoftmaxCE, EQLv2, SigmoidCE, EQL, SEQL]
+TAIL_LOSSES = [SoftmaxEQL, SoftmaxCE, EQLv2, SigmoidCE, EQL, SEQL, BalancedSoftmax, SeesawLoss]
 
 
 def batch(rows=50, columns=C, seed=0, dtype=torch.float32):
@@ -33,6 +43,8 @@ def value_and_gradient(loss, logits, targets, **kwargs):
 def build(loss_class):
     if loss_class in (EQL, SEQL):
         return loss_class(C, torch.tensor([0.5, 0.2, 1e-5, 0.3, 1e-5, 0.1]))
+    if loss_class is BalancedSoftmax:
+        return loss_class(C, torch.tensor([400, 80, 20, 5, 1, 1]))
     return loss_class(C)
 
 
@@ -157,10 +169,10 @@ def test_batch_without_a_label_has_zero_loss_and_gradient(loss_class, rows):
     assert value == 0 and gradient.abs().sum() == 0
 
 
-@pytest.mark.parametrize("loss_class", [SoftmaxEQL, SoftmaxCE])
+@pytest.mark.parametrize("loss_class", [SoftmaxEQL, SoftmaxCE, BalancedSoftmax])
 def test_one_hot_soft_labels_are_labels(loss_class):
     logits, targets = batch()
-    hard, soft = loss_class(C), loss_class(C)
+    hard, soft = build(loss_class), build(loss_class)
     for _ in range(3):
         expected = value_and_gradient(hard, logits, targets)
         result = value_and_gradient(soft, logits, F.one_hot(targets, C).float())
@@ -226,7 +238,7 @@ def test_t9_every_argument_changes_something():
         assert with_gradients(pos, [1.0] * C, **changed)(*batch()) != plain
 
 
-@pytest.mark.parametrize("loss_class", [EQLv2, SigmoidCE, EQL, SEQL])
+@pytest.mark.parametrize("loss_class", [EQLv2, SigmoidCE, EQL, SEQL, SeesawLoss])
 def test_soft_labels_are_refused_by_losses_without_them(loss_class):
     logits, targets = batch()
     with pytest.raises(InputError, match="give labels of shape"):

@@ -15,9 +15,11 @@ from detectron2.utils.events import EventStorage
 
 from eql_d2 import (
     SEQL,
+    BalancedSoftmax,
     EQLFastRCNNOutputLayers,
     EQLv2,
     InputError,
+    SeesawLoss,
     SigmoidCE,
     SoftmaxCE,
     SoftmaxEQL,
@@ -114,8 +116,9 @@ def test_bias_starts_at_the_prior_of_the_loss():
         (SigmoidCE(C), {"use_sigmoid_ce": 1}),
         (SoftmaxEQL(C, tau=0.0), {}),
         (SEQL(C, torch.zeros(C), gamma=0.0), {}),
+        (BalancedSoftmax(C, torch.ones(C)), {}),
     ],
-    ids=["SoftmaxCE", "SigmoidCE", "SoftmaxEQL, tau 0", "SEQL, gamma 0"],
+    ids=["SoftmaxCE", "SigmoidCE", "SoftmaxEQL, tau 0", "SEQL, gamma 0", "BalancedSoftmax, equal"],
 )
 def test_baselines_and_limits_are_detectron2s_own_predictor(loss, plain):
     ours, theirs = predictor(loss_cls=loss), predictor(FastRCNNOutputLayers, **plain)
@@ -146,7 +149,16 @@ def test_scores_of_half_precision_logits_are_float32(loss, dtype):
     assert probs[:, :C].min() > 0
 
 
-@pytest.mark.parametrize("loss", [EQLv2(C), SoftmaxEQL(C), SEQL(C, torch.zeros(C))])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        EQLv2(C),
+        SoftmaxEQL(C),
+        SEQL(C, torch.zeros(C)),
+        BalancedSoftmax(C, torch.arange(1, C + 1)),
+        SeesawLoss(C),
+    ],
+)
 def test_empty_and_background_batches_train(loss):
     layer = predictor(loss_cls=loss)
     for rows in (proposals(0, torch.zeros(0, dtype=torch.long)), proposals(4, [C] * 4)):
@@ -165,6 +177,22 @@ def test_loss_of_another_number_of_classes_is_refused():
 def test_federated_loss_is_refused():
     with pytest.raises(InputError, match="use_fed_loss cannot be combined with EQLv2"):
         predictor(loss_cls=EQLv2(C), use_fed_loss=True)
+
+
+def test_detectron2s_own_federated_loss_trains_on_own_data(registered_cfg):
+    """It draws the negative classes by the counts of the registration."""
+    registered_cfg.MODEL.ROI_HEADS.NAME = "StandardROIHeads"
+    box_head = registered_cfg.MODEL.ROI_BOX_HEAD
+    box_head.USE_SIGMOID_CE = box_head.USE_FED_LOSS = True
+    box_head.FED_LOSS_NUM_CLASSES = 4
+    model = build_model(registered_cfg)
+    weights = model.roi_heads.box_predictor.fed_loss_cls_weights
+    torch.testing.assert_close(weights, torch.tensor([8.0, 4, 2, 2, 1]).sqrt())
+    losses = train_step(model, bitmask_batch())
+    assert losses["loss_cls"] > 0
+    # Classes 0 and 3 are in the images; one or two of the others are left out.
+    left_out = model.roi_heads.box_predictor.cls_score.bias.grad[:C] == 0
+    assert left_out[[1, 2, 4]].any() and not left_out[[0, 3]].any()
 
 
 def test_unknown_loss_is_refused(tiny_cfg):
@@ -234,7 +262,9 @@ def test_training_leaves_no_tensor_on_the_predictor(tiny_cfg):
     copy.deepcopy(model)  # a tensor of the graph could not be copied
 
 
-@pytest.mark.parametrize("loss", ["EQLv2", "EQL", "SoftmaxCE", "SoftmaxEQL"])
+@pytest.mark.parametrize(
+    "loss", ["EQLv2", "EQL", "SoftmaxCE", "SoftmaxEQL", "BalancedSoftmax", "SeesawLoss"]
+)
 @pytest.mark.slow
 def test_export_by_tracing_and_scripting_equals_eager(tiny_cfg, loss):
     tiny_cfg.MODEL.EQL.LOSS = loss

@@ -95,3 +95,44 @@ def test_data_without_annotations_are_refused(json_file):
     json_file.write_text(json.dumps(content | {"annotations": []}))
     with pytest.raises(InputError, match="no annotated image"):
         profile_data(json_file)
+
+
+CONFIG = "configs/quick_schedules/improved_baseline_R_18_FPN_instant_efl.yaml"
+
+
+def run_with_config(monkeypatch, tmp_path, json_file, *arguments):
+    arguments = ["--data", json_file, "--output", tmp_path / "page.html", *arguments]
+    monkeypatch.setattr(sys, "argv", ["report", *map(str, arguments)])
+    command.main()
+
+
+def test_the_ratio_at_the_start_is_predicted_for_a_config(json_file, tmp_path, monkeypatch, capsys):
+    run_with_config(monkeypatch, tmp_path, json_file, "--config-file", CONFIG)
+    text, page = capsys.readouterr().out, (tmp_path / "page.html").read_text()
+    assert "| rare " in text and "With MODEL.EQL.PRIOR_PROB 0." in text
+    assert "EFL begins as its baseline" in text and "EFL begins as its baseline" in page
+    options = ["--config-file", CONFIG, "--opts", "MODEL.EQL.PRIOR_PROB", "0.4"]
+    run_with_config(monkeypatch, tmp_path, json_file, *options)
+    text = capsys.readouterr().out
+    assert "EFL with prior 0.4" in text and "begins as its baseline" not in text
+
+
+@pytest.mark.parametrize(
+    "config, message",
+    [
+        ("nowhere.yaml", "nowhere.yaml' does not exist"),
+        (CONFIG.replace("yaml", "py"), "give its yaml twin"),
+        ("configs/Demo/glyphs_eqlv2.yaml", "has GeneralizedRCNN with EQLv2"),
+    ],
+)
+def test_other_configs_are_refused_in_one_line(config, message, json_file, tmp_path, monkeypatch):
+    with pytest.raises(SystemExit, match=message) as stop:
+        run_with_config(monkeypatch, tmp_path, json_file, "--config-file", config)
+    assert stop.value.code.startswith("error: ") and "\n" not in stop.value.code
+
+
+def test_data_without_boxes_have_no_prediction(tmp_path, monkeypatch):
+    (tmp_path / "images/a").mkdir(parents=True)
+    Image.new("L", (4, 4)).save(tmp_path / "images/a/0.png")
+    with pytest.raises(SystemExit, match="images has no boxes: give annotations"):
+        run_with_config(monkeypatch, tmp_path, tmp_path / "images", "--config-file", CONFIG)

@@ -4,6 +4,8 @@ They know of rows, maps, labels and weights; nothing of heads, statistics, proce
 """
 
 from .focal import class_focal_loss
+from .initial_ratio import initial_gradients, initial_ratio, prior_for_ratio
 from .one_pass import LossSums
+from .seesaw import seesaw_margins
 from .sigmoid import weighted_sigmoid_cross_entropy
 from .softmax import softmax_cross_entropy

@@ -1,0 +1,12 @@
+from detectron2.data.detection_utils import get_fed_loss_cls_weights
+from detectron2.modeling.roi_heads import FastRCNNOutputLayers
+
+from .base_lvis_v1 import dataloader, lr_multiplier, model, optimizer, train  # noqa: F401
+
+model.roi_heads.box_predictor.update(
+    _target_=FastRCNNOutputLayers,
+    use_sigmoid_ce=True,
+    use_fed_loss=True,
+    fed_loss_num_classes=50,
+    get_fed_loss_cls_weights=lambda: get_fed_loss_cls_weights(dataloader.train.dataset.names, 0.5),
+)

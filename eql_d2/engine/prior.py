@@ -1,0 +1,156 @@
+"""The prior of one-stage detectors: where it lets the classes begin, and one that fits the data."""
+
+import contextlib
+import logging
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode, instantiate
+from detectron2.engine import HookBase
+from detectron2.modeling import build_model
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from ..data import category_table, training_records
+from ..exceptions import InputError
+from ..losses import FocalFamily
+from ..modeling import EQLRetinaNet, ImageSize, InitialRegime, count_anchors, initial_regime
+
+logger = logging.getLogger(__name__)
+
+_LAZY_KEY = "model.loss_cls.prior_prob"
+
+
+class InitialRegimeHook(HookBase):
+    """Says at the start of a training with which gradient ratio the classes begin, and warns if an
+    equalized loss would begin as its baseline.
+
+    It takes seconds, in the main process only, and draws no random number. Nothing is said when a
+    training is resumed, of other models than one-stage detectors, or of loaders that are not
+    Detectron2's.
+
+    Args:
+        groups: of each class, a key of ``GROUP_NAMES``.
+    """
+
+    def __init__(self, groups: Sequence[str]):
+        self._groups = groups
+
+    def before_train(self) -> None:
+        trainer = getattr(self.trainer, "_trainer", self.trainer)
+        model = getattr(trainer.model, "module", trainer.model)
+        if self.trainer.start_iter == 0 and _has_prior(model):
+            regime = predict_regime(model, trainer.data_loader, self._groups)
+            if regime is not None:
+                logger.info(regime)
+                if regime.is_baseline:
+                    logger.warning(regime.warning)
+
+
+def predict_regime(
+    model: EQLRetinaNet, loader: Iterable, groups: Sequence[str]
+) -> InitialRegime | None:
+    """Predict where the classes of a one-stage detector begin.
+
+    Args:
+        model: with a loss of the focal family.
+        loader: of Detectron2, of its training data.
+        groups: of each class.
+
+    Returns:
+        None for a loader that is not Detectron2's, or that has no data.
+    """
+    data = training_records(loader)
+    if data is None or len(data.records) == 0:
+        return None
+    size = ImageSize.of_mapper(data.mapper)
+    anchors = count_anchors(model, data.records, size, data.repeat_factors)
+    return initial_regime(model.loss_cls, anchors, groups)
+
+
+def find_prior(
+    build: Callable[[], nn.Module], build_loader: Callable[[], Iterable], names: str | Sequence[str]
+) -> float:
+    """Prior with which the median class of the rarest group begins at the ratio that proved best.
+
+    Random numbers that building draws are given back: a training with this prior is the training
+    with the same number in its config. With several processes a collective.
+
+    Args:
+        build: the detector, of any prior.
+        build_loader: of its training data.
+        names: of its training data.
+
+    Raises:
+        InputError: the detector has no loss of the focal family, or the loader is not Detectron2's.
+    """
+    with _random_numbers_given_back():
+        model, loader = build(), build_loader()
+    if not _has_prior(model):
+        raise InputError(
+            "a prior is found for one-stage detectors with a focal loss, and "
+            f"{type(model).__name__} is none: set MODEL.EQL.PRIOR_PROB to a number instead of auto"
+        )
+    regime = predict_regime(model, loader, category_table(names).groups.groups)
+    if regime is None:
+        raise InputError(
+            "a prior is found in data that Detectron2's loader loads, and these are none: set "
+            "MODEL.EQL.PRIOR_PROB to a number instead of auto"
+        )
+    logger.info(f"Prior found in the training data: {regime.suggested_prior:.3g}")
+    return regime.suggested_prior
+
+
+def with_found_prior(cfg: CfgNode, build_train_loader: Callable[[CfgNode], Iterable]) -> CfgNode:
+    """The config with :func:`find_prior` in the place of "auto". Collective."""
+    if cfg.MODEL.EQL.PRIOR_PROB != "auto":
+        return cfg
+    found, on_cpu = cfg.clone(), cfg.clone()
+    on_cpu.defrost()
+    on_cpu.MODEL.DEVICE = "cpu"
+    found.defrost()
+    found.MODEL.EQL.PRIOR_PROB = find_prior(
+        lambda: build_model(on_cpu), lambda: build_train_loader(cfg), cfg.DATASETS.TRAIN
+    )
+    found.freeze()
+    return found
+
+
+def with_found_prior_lazy(cfg: DictConfig) -> DictConfig:
+    """The same for a LazyConfig in which ``model.loss_cls.prior_prob`` is "auto"."""
+    if OmegaConf.select(cfg, _LAZY_KEY) != "auto":
+        return cfg
+    prior = find_prior(
+        lambda: instantiate(without_auto_prior(cfg).model),
+        lambda: instantiate(cfg.dataloader.train),
+        cfg.dataloader.train.dataset.names,
+    )
+    return _with_prior(cfg, prior)
+
+
+def without_auto_prior(cfg: DictConfig) -> DictConfig:
+    """A LazyConfig for evaluation, which needs no prior: the weights have the bias."""
+    return _with_prior(cfg, None) if OmegaConf.select(cfg, _LAZY_KEY) == "auto" else cfg
+
+
+def _with_prior(cfg: DictConfig, prior: float | None) -> DictConfig:
+    cfg = cfg.copy()
+    OmegaConf.update(cfg, _LAZY_KEY, prior)
+    return cfg
+
+
+def _has_prior(model: nn.Module) -> bool:
+    return isinstance(model, EQLRetinaNet) and isinstance(model.loss_cls, FocalFamily)
+
+
+@contextlib.contextmanager
+def _random_numbers_given_back() -> Iterator[None]:
+    of_python, of_numpy, of_torch = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    try:
+        yield
+    finally:
+        random.setstate(of_python)
+        np.random.set_state(of_numpy)
+        torch.set_rng_state(of_torch)

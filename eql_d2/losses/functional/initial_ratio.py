@@ -1,0 +1,107 @@
+"""The gradient ratio with which the classes begin: what a prior makes of an equalization loss."""
+
+import math
+
+import torch
+from torch import Tensor
+
+# Bounds of the priors that are searched; 0.5 is a bias of zero.
+_SMALLEST_PRIOR, _LARGEST_PRIOR = 1e-6, 0.5
+
+
+def initial_gradients(
+    prior: float, gamma: float = 0.0, alpha: float = -1.0, quality: float | Tensor | None = None
+) -> tuple[float | Tensor, float]:
+    r"""Absolute gradients that one positive and one negative give while p is the prior everywhere.
+
+    Of the focal loss, by the derivative of :math:`-\alpha (1 - p)^\gamma \log p` and of
+    :math:`-(1 - \alpha) p^\gamma \log (1 - p)`,
+
+    .. math::
+        g^+ = \alpha (1 - \pi)^\gamma (1 - \pi - \gamma \pi \log \pi), \qquad
+        g^- = (1 - \alpha) \pi^\gamma (\pi - \gamma (1 - \pi) \log (1 - \pi))
+
+    so :math:`g^+ \approx \alpha` and :math:`g^- \approx (1 - \alpha)(1 + \gamma) \pi^{1 + \gamma}`
+    for a small prior. With :math:`\gamma = 0` and no alpha this is the cross entropy of a sigmoid
+    and the first step of EQL v2: :math:`g^+ = 1 - \pi`, :math:`g^- = \pi`. With a quality q the
+    positive is that of the quality focal loss, :math:`|q - p|^\gamma \mathrm{BCE}(p, q)`:
+
+    .. math::
+        g^+ = |q - \pi|^{\gamma + 1} +
+        \gamma |q - \pi|^{\gamma - 1} \pi (1 - \pi) \mathrm{BCE}(\pi, q)
+
+    Args:
+        prior: :math:`\pi`, in (0, 1).
+        gamma: focusing factor.
+        alpha: weight of the positives, 1 - alpha of the negatives; negative for none.
+        quality: q of the positives, above the prior, or that of each class; None for labels.
+
+    Returns:
+        :math:`g^+` and :math:`g^-`.
+    """
+    of_positives, of_negatives = (alpha, 1 - alpha) if alpha >= 0 else (1.0, 1.0)
+    log_p, log_not_p = math.log(prior), math.log1p(-prior)
+    negative = prior**gamma * (prior - gamma * (1 - prior) * log_not_p)
+    if quality is None:
+        positive = (1 - prior) ** gamma * (1 - prior - gamma * prior * log_p)
+    else:
+        distance = abs(quality - prior)
+        entropy = -quality * log_p - (1 - quality) * log_not_p
+        slope = gamma * distance ** (gamma - 1) if gamma else 0.0
+        positive = distance ** (gamma + 1) + slope * prior * (1 - prior) * entropy
+    return of_positives * positive, of_negatives * negative
+
+
+def initial_ratio(
+    prior: float,
+    positives: Tensor,
+    num_samples: float,
+    gamma: float = 0.0,
+    alpha: float = -1.0,
+    quality: float | Tensor | None = None,
+) -> Tensor:
+    r"""Accumulated positive over negative gradient of each class in the first steps.
+
+    .. math:: R_j = \frac{n_j \, g^+}{(N - n_j) \, g^-}
+
+    A sample counts as a negative of all classes but its own. R does not depend on the number of
+    samples as such but on their share :math:`n_j / N` that is positive.
+
+    Args:
+        prior, gamma, alpha, quality: see :func:`initial_gradients`.
+        positives: :math:`n_j`, (C,), mean number of positives of each class in an image.
+        num_samples: N, mean number of samples (anchors, regions) of an image that are not ignored.
+
+    Returns:
+        float64 (C,).
+    """
+    positive, negative = initial_gradients(prior, gamma, alpha, quality)
+    positives = positives.double()
+    return positives * positive / ((num_samples - positives) * negative)
+
+
+def prior_for_ratio(
+    ratio: float,
+    positives: float,
+    num_samples: float,
+    gamma: float = 0.0,
+    alpha: float = -1.0,
+    quality: float | Tensor | None = None,
+) -> float:
+    """Prior with which a class begins at a ratio: the inverse of :func:`initial_ratio`.
+
+    Args:
+        ratio: wanted.
+        positives: of this class, more than 0.
+        num_samples, gamma, alpha, quality: see :func:`initial_ratio`.
+
+    Returns:
+        Prior, between 1e-6 and 0.5, the nearest where there is none.
+    """
+    number = torch.tensor([positives], dtype=torch.float64)
+    low, high = math.log(_SMALLEST_PRIOR), math.log(_LARGEST_PRIOR)
+    for _ in range(60):  # the ratio falls as the prior grows
+        middle = (low + high) / 2
+        begins_at = initial_ratio(math.exp(middle), number, num_samples, gamma, alpha, quality)
+        low, high = (middle, high) if begins_at > ratio else (low, middle)
+    return math.exp((low + high) / 2)

@@ -1,0 +1,93 @@
+"""Where the classes of a data set would begin with the config of a one-stage detector."""
+
+import os
+from collections.abc import Sequence
+
+from detectron2.config import CfgNode, get_cfg
+from detectron2.data.samplers import RepeatFactorTrainingSampler
+from detectron2.modeling import build_model
+from tabulate import tabulate
+
+from ..config import add_eql_config
+from ..exceptions import InputError
+from ..losses import FocalFamily
+from ..modeling import EQLRetinaNet, ImageSize, InitialRegime, count_anchors, initial_regime
+from ..modeling.initial_regime import TARGET_RATIO
+from ..tasks import build_mapper
+from .profile import DataProfile
+
+
+def regime_of_config(
+    profile: DataProfile, config_file: str | os.PathLike, opts: Sequence[str] = ()
+) -> InitialRegime:
+    """Predict the gradient ratio with which the classes of a data set begin.
+
+    The number of classes is that of the data, whatever the config says; sampler, sizes of images
+    and anchors are the config's.
+
+    Args:
+        profile: of the data, with boxes.
+        config_file: a yaml config.
+        opts: keys and values that change it.
+
+    Raises:
+        InputError: the config does not exist, is no yaml, or is not of a one-stage detector with a
+            focal loss; or the data have no boxes.
+    """
+    cfg = _read_config(os.fspath(config_file), opts)
+    cfg.MODEL.RETINANET.NUM_CLASSES = len(profile.table)
+    cfg.MODEL.DEVICE, cfg.MODEL.WEIGHTS = "cpu", ""
+    model = build_model(cfg)
+    if not isinstance(model, EQLRetinaNet) or not isinstance(model.loss_cls, FocalFamily):
+        raise InputError(
+            f"{config_file} has {cfg.MODEL.META_ARCHITECTURE} with {cfg.MODEL.EQL.LOSS}: the ratio "
+            "at the start is predicted for one-stage detectors with FocalLoss, EFL or EQFL"
+        )
+    records = [x for x in profile.records if "bbox" in next(iter(x["annotations"]), {})]
+    if not records:
+        raise InputError(f"{profile.name} has no boxes: give annotations in COCO or LVIS format")
+    factors = None
+    if cfg.DATALOADER.SAMPLER_TRAIN == "RepeatFactorTrainingSampler":
+        factors = RepeatFactorTrainingSampler.repeat_factors_from_category_frequency(
+            records, cfg.DATALOADER.REPEAT_THRESHOLD
+        )
+    size = ImageSize.of_mapper(build_mapper(cfg, is_train=True))
+    anchors = count_anchors(model, records, size, factors)
+    return initial_regime(model.loss_cls, anchors, profile.table.groups.groups)
+
+
+def regime_rows(regime: InitialRegime) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of a table by frequency group."""
+    rows = [[name, f"{ratio:.3g}"] for name, ratio in regime.medians.items()]
+    return ["group", "gradient ratio that the median class begins with"], rows
+
+
+def regime_sentences(regime: InitialRegime) -> list[str]:
+    """What the table is of, which prior is named, and a warning where there is one."""
+    anchors = regime.anchors
+    sentences = [
+        f"{regime.loss} with prior {regime.prior:g}; {anchors.num_anchors:,.0f} anchors an image, "
+        f"{float(anchors.positives.sum()):.1f} of them positive.",
+        f"With MODEL.EQL.PRIOR_PROB {regime.suggested_prior:.2g} the median class of the rarest "
+        f"group would begin at {TARGET_RATIO:g}.",
+    ]
+    return [*sentences, f"{regime.warning}."] if regime.is_baseline else sentences
+
+
+def regime_text(regime: InitialRegime) -> str:
+    """Table and sentences for a terminal."""
+    header, rows = regime_rows(regime)
+    table = tabulate(rows, header, "github", disable_numparse=True, colalign=("left", "right"))
+    return "\n".join([table, "", *regime_sentences(regime)])
+
+
+def _read_config(config_file: str, opts: Sequence[str]) -> CfgNode:
+    if not os.path.isfile(config_file):
+        raise InputError(f"config {config_file!r} does not exist: check --config-file")
+    if config_file.endswith(".py"):
+        raise InputError(f"config {config_file!r} is a LazyConfig: give its yaml twin")
+    cfg = get_cfg()
+    add_eql_config(cfg)
+    cfg.merge_from_file(config_file)
+    cfg.merge_from_list(list(opts))
+    return cfg
