@@ -3,17 +3,23 @@ PYTHON ?= python3
 TASK ?= twostage
 ITERS ?=
 SEED ?=
+STUDY ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 REQUIREMENTS := requirements.txt
 
-.PHONY: demo test lint bench clean
+.PHONY: demo study test lint bench clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.ready
-	$(BIN)/python -m eql_d2.demo --task $(TASK) $(if $(ITERS),--iters $(ITERS)) $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -W ignore -m eql_d2.demo --task $(TASK) $(if $(ITERS),--iters $(ITERS)) $(if $(SEED),--seed $(SEED))
+
+# Go on where they stopped when called again.
+study: $(VENV)/.ready
+	@set -e; for study in $(or $(STUDY),$(sort $(wildcard configs/Study/*.yaml))); do \
+		$(BIN)/python -W ignore -m eql_d2.study "$$study"; done
 
 test: lint
 	$(BIN)/python -m pytest

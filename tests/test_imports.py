@@ -13,6 +13,7 @@ LAYERS = [
     {"tasks"},
     {"report"},
     {"engine"},
+    {"study"},
     {"demo"},
 ]
 HEIGHT = {name: height for height, layer in enumerate(LAYERS) for name in layer}

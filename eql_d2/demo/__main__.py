@@ -2,69 +2,49 @@
 
     python -m eql_d2.demo [--task TASK] [--iters N] [--seed S]
 
-Generates the data, trains both side by side from the same seed, one thread each, through
-``train_net.py``, then prints and draws the difference. ``make demo TASK=...`` does the same.
+It is a study of two runs and one seed (:mod:`eql_d2.study`), anew each time: it generates
+the data, trains both side by side, one thread each, then prints and draws the difference.
+``make demo TASK=...`` does the same.
 """
 
 import argparse
-import os
-import subprocess
 import sys
-import time
-from pathlib import Path
 
 from ..report.page import write_report
+from ..study.data import ROOT
+from ..study.plan import Study, make_study
+from ..study.processes import one_line_exits
+from ..study.results import read_outcomes
+from ..study.runner import run_study
 from .comparisons import TASKS, Task
-from .results import draw, read_metrics, result_table
-
-ROOT = Path(__file__).resolve().parents[2]
-POLL_SECONDS = 10
+from .results import draw, result_table
 
 
-def start_training(
-    task: Task, run: str, iters: int, seed: int, data: Path, output: Path
-) -> subprocess.Popen:
-    """Start one training in a process of its own; what it prints goes to ``log`` there."""
-    output.mkdir(parents=True, exist_ok=True)
-    (output / "metrics.json").unlink(missing_ok=True)
-    command = [sys.executable, "-W", "ignore", ROOT / "train_net.py"]
-    command += ["--config-file", ROOT / f"configs/Demo/{task.dataset}_{run}.yaml"]
-    option, *paths = task.registration
-    for split in ("train", "val"):
-        command += [option, f"{task.dataset}_{split}"]
-        command += [path.format(data=data, split=split) for path in paths]
-    command += ["OUTPUT_DIR", output, "SEED", seed, "SOLVER.MAX_ITER", iters]
-    with open(output / "log", "w") as log:
-        return subprocess.Popen(
-            list(map(str, command)),
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
+def demo_study(name: str, task: Task, iters: int, seed: int) -> Study:
+    """The study of a demo, in ``output/demo/<name>``."""
+    configs = {run: str(ROOT / f"configs/Demo/{task.dataset}_{run}.yaml") for run in task.runs}
+    content = {
+        "output": str(ROOT / "output/demo" / name),
+        "jobs": len(task.runs),
+        "seeds": [seed],
+        "data": {"generate": task.dataset},
+        "overrides": {"SOLVER.MAX_ITER": iters},
+        "runs": {run: {"config": config} for run, config in configs.items()},
+    }
+    return make_study(content, name)
 
 
-def watch(processes: dict[str, subprocess.Popen], outputs: dict[str, Path], iters: int) -> None:
-    """Show the progress of the trainings until both have ended.
+def check_trained(study: Study) -> None:
+    """End the demo with the end of the log where a training has failed.
 
     Raises:
-        SystemExit: one of them failed; the end of its log is shown.
+        SystemExit: one has.
     """
-    start = time.time()
-    while any(process.poll() is None for process in processes.values()):
-        time.sleep(POLL_SECONDS)
-        states = []
-        for run, output in outputs.items():
-            steps = [line for line in read_metrics(output) if "total_loss" in line]
-            done = steps[-1]["iteration"] + 1 if steps else 0
-            loss = f"loss {steps[-1]['total_loss']:.2f}" if steps else "starting"
-            states.append(f"{run} {'evaluating' if done == iters else f'{done}/{iters} {loss}'}")
-        print(f"[{time.time() - start:4.0f} s] {'   '.join(states)}", flush=True)
-        if any(process.poll() for process in processes.values()):
-            break
-    for run, process in processes.items():
-        if process.poll():
-            log = (outputs[run] / "log").read_text().splitlines()
-            sys.exit("\n".join([*log[-15:], f"training {run} failed: {outputs[run] / 'log'}"]))
+    for outcome in read_outcomes(study):
+        if outcome.problem:
+            log = outcome.trial.folder / "log"
+            end = log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:]
+            sys.exit("\n".join([*end, f"training {outcome.trial.run} failed: {log}"]))
 
 
 def main() -> None:
@@ -77,23 +57,15 @@ def main() -> None:
     iters = task.iters if args.iters is None else args.iters
     if iters < 20:
         parser.error(f"--iters is {iters}: give 20 or more")
-
-    data, output = ROOT / "datasets" / task.dataset, ROOT / "output/demo" / args.task
-    task.generate(data)
-    outputs = {run: output / run for run in task.runs}
-    print(f"training both for {iters} steps, seed {args.seed}; logs in {output}", flush=True)
-    processes = {
-        run: start_training(task, run, iters, args.seed, data, path)
-        for run, path in outputs.items()
-    }
-    try:
-        watch(processes, outputs, iters)
-    finally:
-        for process in processes.values():
-            process.terminate()
-    draw(task, outputs, output / "demo.png")
-    page = write_report(list(outputs.values()), output / "report.html")
-    print(f"\n{result_table(task, outputs)}\n\nfigure: {output / 'demo.png'}\npage: {page}")
+    with one_line_exits():
+        study = demo_study(args.task, task, iters, args.seed)
+        print(f"training both for {iters} steps, seed {args.seed}", flush=True)
+        run_study(study, anew=True)
+        check_trained(study)
+        outputs = {trial.run: trial.folder for trial in study.trials}
+        draw(task, outputs, study.output / "demo.png")
+        page = write_report(list(outputs.values()), study.output / "report.html")
+    print(f"\n{result_table(task, outputs)}\n\nfigure: {study.output / 'demo.png'}\npage: {page}")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,6 @@
 """What the demo compares: two trainings for each task."""
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
-
-from .glyph_crops import generate_glyph_crops
-from .glyph_maps import generate_glyph_maps
-from .glyphs import generate_glyphs
 
 
 class Task(NamedTuple):
@@ -14,9 +8,7 @@ class Task(NamedTuple):
 
     Attributes:
         runs: Baseline and equalized training: end of the config's name, and name in the table.
-        dataset: Start of the configs' names and of the names of the data sets.
-        generate: Writes the data set into a folder.
-        registration: Option of ``train_net.py`` that registers a split, and what follows its name.
+        dataset: Start of the configs' names, and name of the generated data set.
         iters: Training steps.
         metric: What the numbers are, for the table and the figure.
         groups: Key in ``metrics.json`` and label, with a line for its threshold in the figure.
@@ -25,8 +17,6 @@ class Task(NamedTuple):
 
     runs: dict[str, str]
     dataset: str
-    generate: Callable[[Path], bool]
-    registration: tuple[str, ...]
     iters: int
     metric: str
     groups: dict[str, str]
@@ -36,8 +26,6 @@ class Task(NamedTuple):
 TWO_STAGE = Task(
     runs={"softmax": "softmax cross entropy", "eqlv2": "EQL v2"},
     dataset="glyphs",
-    generate=generate_glyphs,
-    registration=("--dataset", "{data}/{split}.json", "{data}/images"),
     iters=1600,
     metric="box AP",
     groups={
@@ -54,8 +42,6 @@ TASKS = {
     "classification": Task(
         runs={"softmax": "softmax cross entropy", "softmax_eql": "Softmax-EQL"},
         dataset="glyph_crops",
-        generate=generate_glyph_crops,
-        registration=("--class-folder", "{data}/{split}"),
         iters=2400,
         metric="accuracy",
         groups={
@@ -69,13 +55,6 @@ TASKS = {
     "segmentation": Task(
         runs={"softmax": "softmax cross entropy", "softmax_eql": "Softmax-EQL"},
         dataset="glyph_maps",
-        generate=generate_glyph_maps,
-        registration=(
-            "--mask-folder",
-            "{data}/images/{split}",
-            "{data}/labels/{split}",
-            "{data}/classes.txt",
-        ),
         iters=1200,
         metric="IoU",
         groups={

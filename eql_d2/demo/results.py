@@ -7,15 +7,11 @@ import matplotlib
 import numpy as np
 from tabulate import tabulate
 
+from ..study.results import read_metrics
 from .comparisons import Task
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-
-
-def read_metrics(output: Path) -> list[dict]:
-    path = output / "metrics.json"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def group_values(task: Task, output: Path) -> list[float]:

@@ -20,7 +20,9 @@ _PAGE = "report.html"
 
 
 def write_report(
-    output_dirs: Sequence[str | os.PathLike], path: str | os.PathLike | None = None
+    output_dirs: Sequence[str | os.PathLike],
+    path: str | os.PathLike | None = None,
+    tables: Sequence[tuple[str, list[str], list[list[str]]]] = (),
 ) -> Path:
     """Write the page of a run, or of several compared with the first.
 
@@ -31,6 +33,7 @@ def write_report(
         output_dirs: OUTPUT_DIR of each run, the baseline first.
         path: of the page; None for ``report.html`` in the OUTPUT_DIR, or in the last folder that
             the OUTPUT_DIRs have in common.
+        tables: title, header and rows of what is to stand above all else, such as means over seeds.
 
     Returns:
         Path of the page.
@@ -59,6 +62,7 @@ def write_report(
         title=f"{', '.join(names[1:])} against {names[0]}" if len(runs) > 1 else names[0],
         several=len(runs) > 1,
         problems=problems,
+        tables=tables,
         results=headline(runs),
         figures=drawn,
         table=table,

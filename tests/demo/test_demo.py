@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import re
 import sys
@@ -9,6 +10,7 @@ import train_net
 from eql_d2 import add_eql_config
 from eql_d2.demo import __main__ as demo
 from eql_d2.demo.results import category_values
+from eql_d2.study.runner import run_study
 
 
 @pytest.fixture(params=demo.TASKS)
@@ -77,25 +79,33 @@ def test_thresholds_in_the_labels_are_those_of_the_configs(task):
     assert [int(m[2]) - (m[1] == "<") for m in found if m] == [lower, upper]
 
 
-def test_train_net_takes_the_data_of_each_task(task, tmp_path, monkeypatch):
-    commands = []
-    monkeypatch.setattr(demo.subprocess, "Popen", lambda command, **_: commands.append(command))
-    demo.start_training(task, next(iter(task.runs)), 20, 1, tmp_path / "data", tmp_path / "out")
-    python, *words = commands[0]
-    assert python == sys.executable
-    args = train_net.get_parser().parse_args(words[words.index("--config-file") :])
-    registered = args.dataset + args.class_folder + args.mask_folder
-    assert [name for name, *_ in registered] == [f"{task.dataset}_train", f"{task.dataset}_val"]
-    assert all(
-        path.startswith(str(tmp_path / "data")) for _, *paths in registered for path in paths
+def test_the_study_trains_both_from_one_seed_on_the_generated_data(task):
+    study = demo.demo_study("name", task, 20, 7)
+    assert study.output == demo.ROOT / "output/demo/name" and study.jobs == 2
+    assert study.generated == task.dataset and study.baseline == next(iter(task.runs))
+    assert [trial.name for trial in study.trials] == [f"{run}/seed7" for run in task.runs]
+    for trial in study.trials:
+        words = trial.command[trial.command.index("--config-file") :]
+        args = train_net.get_parser().parse_args(words)
+        assert args.config_file == str(demo.ROOT / f"configs/Demo/{task.dataset}_{trial.run}.yaml")
+        registered = args.dataset + args.class_folder + args.mask_folder
+        assert [name for name, *_ in registered] == [
+            f"{task.dataset}_{s}" for s in ("train", "val")
+        ]
+        settings = dict(zip(args.opts[::2], args.opts[1::2]))
+        assert (settings["SOLVER.MAX_ITER"], settings["SEED"]) == ("20", "7")
+
+
+def test_a_failed_training_ends_the_demo_with_the_end_of_its_log(tmp_path):
+    study = demo.demo_study("name", demo.TASKS["twostage"], 20, 1)
+    trials = [
+        dataclasses.replace(trial, folder=tmp_path / trial.run, command=(sys.executable, *words))
+        for trial, words in zip(study.trials, (["-c", ""], ["-c", "raise OSError('no data')"]))
+    ]
+    study = dataclasses.replace(
+        study, output=tmp_path / "out", generated=None, trials=tuple(trials)
     )
-    assert args.opts[-4:] == ["SEED", "1", "SOLVER.MAX_ITER", "20"]
-
-
-@pytest.mark.slow
-def test_a_failed_training_ends_the_demo_with_the_end_of_its_log(tmp_path, monkeypatch):
-    monkeypatch.setattr(demo, "POLL_SECONDS", 0.5)
-    task = demo.TASKS["twostage"]
-    process = demo.start_training(task, "eqlv2", 20, 1, tmp_path / "nowhere", tmp_path / "out")
-    with pytest.raises(SystemExit, match="does not exist.*\n.*training eqlv2 failed"):
-        demo.watch({"eqlv2": process}, {"eqlv2": tmp_path / "out"}, 20)
+    run_study(study)
+    with pytest.raises(SystemExit, match="OSError: no data\ntraining eqlv2 failed: ") as e:
+        demo.check_trained(study)
+    assert str(e.value).startswith("Traceback") and str(e.value).endswith("eqlv2/log")

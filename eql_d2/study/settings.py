@@ -1,0 +1,134 @@
+"""Settings of the runs: their configs and overrides, checked before anything is trained."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from detectron2.config import CfgNode, get_cfg
+
+from ..config import add_eql_config
+from ..exceptions import InputError
+from .checks import checked_mapping, listed
+from .data import existing_path
+
+_RUN_KEYS = ("config", "overrides", "weights_of")
+_SET_BY_THE_STUDY = ("OUTPUT_DIR", "SEED")
+_ERRORS = (OSError, ValueError, KeyError, TypeError, AttributeError, AssertionError, yaml.YAMLError)
+
+
+class Settings(NamedTuple):
+    """Settings of a run.
+
+    Attributes:
+        config: absolute path of the config.
+        words: overrides as ``train_net.py`` takes them: key, value, key, value ...
+        content: of the config file and its bases, to tell a later change of them.
+        max_iter: ``SOLVER.MAX_ITER`` with the overrides.
+        weights_of: the run whose weights are evaluated; None for one that trains.
+    """
+
+    config: Path
+    words: tuple[str, ...]
+    content: dict[str, Any]
+    max_iter: int
+    weights_of: str | None
+
+
+def settings_of_runs(content: Mapping[str, Any]) -> dict[str, Settings]:
+    """Settings of each run of a STUDY.yaml.
+
+    A run that evaluates the weights of another and has no config of its own takes config and
+    overrides of that one, but for the overrides that it has itself.
+
+    Raises:
+        InputError: a run is not a mapping with the keys of one, has no config, a bad override, or
+            weights of a run that does not train.
+    """
+    shared = checked_mapping(content.get("overrides"), "overrides")
+    runs = {
+        name: checked_mapping(run, f"runs.{name}", _RUN_KEYS)
+        for name, run in content["runs"].items()
+    }
+    trained = [name for name, run in runs.items() if run.get("weights_of") is None]
+    settings = {}
+    for name, run in runs.items():
+        where, source = f"runs.{name}", run.get("weights_of")
+        overrides = checked_mapping(run.get("overrides"), f"{where}.overrides")
+        config = run.get("config")
+        if source is not None:
+            if source not in trained:
+                raise InputError(
+                    f"{where}: weights_of {source!r} is not a run that trains: give one of "
+                    f"{listed(trained) or 'them a config in place of weights_of'}"
+                )
+            if "MODEL.WEIGHTS" in overrides:
+                raise InputError(f"{where} has weights_of and MODEL.WEIGHTS: remove one of them")
+            if config is None:
+                config = runs[source].get("config")
+                of_source = checked_mapping(
+                    runs[source].get("overrides"), f"runs.{source}.overrides"
+                )
+                overrides = {**of_source, **overrides}
+        config = content.get("config") if config is None else config
+        if not isinstance(config, str):
+            raise InputError(f"{where} has no config: give it one, or one for all runs")
+        path = existing_path(config, f"{where}: config")
+        settings[name] = read_settings(path, {**shared, **overrides}, where, source)
+    return settings
+
+
+def read_settings(
+    config: Path, overrides: Mapping[str, Any], where: str, weights_of: str | None = None
+) -> Settings:
+    """Read a config and merge the overrides into it, as ``train_net.py`` will.
+
+    Args:
+        config: a .yaml file.
+        overrides: values by dotted keys. A text is taken as on the command line, so that
+            ``"('my_train',)"`` is a tuple.
+        where: part of the study's file that an error names.
+        weights_of: the run whose weights are evaluated.
+
+    Raises:
+        InputError: the config is not one, an override is none of its keys, has a value of another
+            type, or is set by the study itself.
+    """
+    if config.suffix == ".py":
+        raise InputError(f"{where}: config {config} is a LazyConfig: give its .yaml twin")
+    cfg = get_cfg()
+    add_eql_config(cfg)
+    try:
+        content = CfgNode.load_yaml_with_base(str(config))
+        cfg.merge_from_file(str(config), allow_unsafe=False)
+    except _ERRORS as error:
+        raise InputError(f"{where}: config {config} cannot be read: {_line(error)}") from error
+    words = []
+    for key, value in overrides.items():
+        word = _override_word(key, value, where)
+        try:
+            cfg.merge_from_list([key, word])
+        except _ERRORS as error:
+            raise InputError(
+                f"{where}: override {key}: {value} does not fit {config}: {_line(error)}"
+            ) from error
+        words += [key, word]
+    return Settings(config, tuple(words), content, cfg.SOLVER.MAX_ITER, weights_of)
+
+
+def _override_word(key: Any, value: Any, where: str) -> str:
+    """An override's value as a word of the command line."""
+    if not isinstance(key, str) or isinstance(value, dict):
+        raise InputError(
+            f"{where}: override {key} is not a dotted key with a value: write for example "
+            "SOLVER.MAX_ITER: 1600"
+        )
+    if key in _SET_BY_THE_STUDY:
+        raise InputError(f"{where}: override {key} is set by the study (seeds, output): remove it")
+    return value if isinstance(value, str) else repr(value)
+
+
+def _line(error: Exception) -> str:
+    """An error in one line; str() of a KeyError would be quoted."""
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    return " ".join(text.split()) or type(error).__name__

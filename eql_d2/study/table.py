@@ -1,0 +1,161 @@
+"""Tables of a study: for people as Markdown and on the page, for programs as CSV."""
+
+import csv
+import math
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from tabulate import tabulate
+
+from ..files import open_atomic
+from ..report.headline import task_words
+from ..tasks import TASKS
+from .plan import Study
+from .results import RATIO, RESAMPLES, STEP_SECONDS, Outcome, Summary
+
+Table = tuple[str, list[str], list[list[str]]]
+_WORDS = {metric: words for task in TASKS for metric, (words, _) in task.metrics.items()}
+_OF_GROUPS = {m for task in TASKS for m, (_, group) in task.metrics.items() if group is not None}
+_FIRST = {next(iter(task.metrics)) for task in TASKS}
+
+
+def study_tables(study: Study, summaries: Sequence[Summary]) -> list[Table]:
+    """Title, header and rows of the means and, with several runs, of the differences.
+
+    Of the results they have the first metric of a task, those of the groups, and the means over
+    these; ``table.csv`` has all.
+    """
+    found = {(summary.run, summary.metric): summary for summary in summaries}
+    metrics = _shown(dict.fromkeys(metric for _, metric in found))
+    results = [metric for metric in metrics if not _is_of_training(metric)]
+
+    def rows(runs: Iterable[str], columns: Sequence[str], size: str, cell: Callable) -> list:
+        table = []
+        for run in runs:
+            of_run = [found.get((run, metric)) for metric in columns]
+            sizes = [getattr(summary, size) for summary in of_run if summary]
+            cells = [cell(summary) if summary else "–" for summary in of_run]
+            table.append([run, f"{max(sizes, default=0)}", *cells])
+        return table
+
+    several = len(study.seeds) > 1
+    title = "Mean ± standard deviation over the seeds, results in percent"
+    title = title if several else "Results in percent"
+    header = ["run", "seeds", *map(_words, metrics)]
+    tables = [(title, header, rows(study.runs, metrics, "count", _mean_text))]
+    others = [run for run in study.runs if run != study.baseline]
+    if others:
+        title = f"Difference to {study.baseline}, paired by seed"
+        title += ", with 95% interval" if several else ""
+        header = ["run", "pairs", *map(_words, results)]
+        tables.append((title, header, rows(others, results, "pairs", _difference_text)))
+    return tables
+
+
+def markdown(
+    study: Study, outcomes: Sequence[Outcome], summaries: Sequence[Summary], tables: Sequence[Table]
+) -> str:
+    """The tables, what they do not say by themselves, and the trials without results."""
+    seeds = ", ".join(map(str, study.seeds))
+    parts = [f"# {study.name}\n\nSeed{'s' if len(study.seeds) > 1 else ''} {seeds}."]
+    for title, header, rows in tables:
+        align = ("left", *["right"] * (len(header) - 1))
+        text = tabulate(
+            rows, headers=header, tablefmt="github", disable_numparse=True, colalign=align
+        )
+        parts.append(f"{title}:\n\n{text}")
+    if any(summary.pairs > 1 for summary in summaries):
+        parts.append(
+            f"Intervals: percentile bootstrap over the seeds, {RESAMPLES:,} resamples. Of few they "
+            "are too narrow: none leaves the range of the differences, which holds the mean of a "
+            "symmetric distribution with 75% if there are 3 and with 94% if there are 5."
+        )
+    problems = [f"- {o.trial.name}: {o.problem}" for o in outcomes if o.problem]
+    if problems:
+        parts.append("\n".join(["Without results:", "", *problems]))
+    made = dict.fromkeys(_made_by(outcome.record) for outcome in outcomes if not outcome.problem)
+    parts += [f"Made by: {'; '.join(made)}."] if made else []
+    return "\n\n".join(parts) + "\n"
+
+
+def write_tables(
+    study: Study, outcomes: Sequence[Outcome], summaries: Sequence[Summary], text: str
+) -> list[Path]:
+    """Write ``table.md``, ``table.csv`` with a row for each run and metric, and ``runs.csv`` with
+    one for each run and seed, to the study's folder; returns their paths."""
+    paths = [study.output / name for name in ("table.md", "table.csv", "runs.csv")]
+    with open_atomic(paths[0]) as file:
+        file.write(text)
+    rows = [[_csv(value) for value in summary] for summary in summaries]
+    names = {"deviation": "sd", "count": "n"}
+    _write_csv(paths[1], [names.get(field, field) for field in Summary._fields], rows)
+    metrics = list(dict.fromkeys(metric for outcome in outcomes for metric in outcome.metrics))
+    rows = [
+        [o.trial.run, o.trial.seed, o.record.get("exit", ""), o.record.get("seconds", "")]
+        + [_csv(o.metrics.get(metric, math.nan)) for metric in metrics]
+        + [o.problem]
+        for o in outcomes
+    ]
+    _write_csv(paths[2], ["run", "seed", "exit", "seconds", *metrics, "problem"], rows)
+    return paths
+
+
+def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence]) -> None:
+    with open_atomic(path) as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *rows])
+
+
+def _csv(value: str | int | float) -> str | int | float:
+    """Floats with six digits that count, nothing for nan."""
+    if not isinstance(value, float):
+        return value
+    return f"{value:.6g}" if math.isfinite(value) else ""
+
+
+def _is_of_training(metric: str) -> bool:
+    return metric.startswith(RATIO) or metric == STEP_SECONDS
+
+
+def _shown(metrics: Iterable[str]) -> list[str]:
+    """Columns: results, then gradient ratios, then the time."""
+    metrics = list(metrics)
+    names = {metric.rpartition("/")[2] for metric in metrics if not _is_of_training(metric)}
+    of_groups = names & _OF_GROUPS
+    shown = {
+        name
+        for name in names
+        if name in _FIRST or any(group.startswith(name) for group in of_groups)
+    }
+    results = [metric for metric in metrics if metric.rpartition("/")[2] in shown]
+    ratios = [metric for metric in metrics if metric.startswith(RATIO)]
+    return [*results, *ratios, *(metric for metric in metrics if metric == STEP_SECONDS)]
+
+
+def _words(metric: str) -> str:
+    if metric == STEP_SECONDS:
+        return "s a step"
+    if metric.startswith(RATIO):
+        return f"ratio {metric.removeprefix(RATIO).replace('_', ' ')}"
+    prefix, _, name = metric.rpartition("/")
+    return f"{task_words(prefix)} {_WORDS[name]}".strip()
+
+
+def _mean_text(summary: Summary) -> str:
+    digits = 1
+    if _is_of_training(summary.metric):
+        digits = 3 if summary.metric == STEP_SECONDS else 2
+    text = f"{summary.mean:.{digits}f}"
+    return f"{text} ± {summary.deviation:.{digits}f}" if summary.count > 1 else text
+
+
+def _difference_text(summary: Summary) -> str:
+    if not summary.pairs:
+        return "–"
+    text = f"{summary.difference:+.1f}"
+    text += f" [{summary.low:+.1f}, {summary.high:+.1f}]" if summary.pairs > 1 else ""
+    return text.replace("-", "−")
+
+
+def _made_by(record: dict) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+    return f"{record['machine']['cpu']}, {record['machine']['cores']} cores; {versions}"
