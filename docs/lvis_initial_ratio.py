@@ -1,0 +1,57 @@
+"""Figure of docs/prior.md: with which gradient ratio the classes of LVIS v1 begin.
+
+    python docs/lvis_initial_ratio.py
+
+The images of each class are Detectron2's own counts; an image is taken to show one instance of a
+class (a rare one rarely shows more). Anchors of an image and positives of an instance were counted
+on 117 COCO photographs, whose boxes are as large as those of LVIS, with
+``python -m eql_d2.report --data ... --config-file ...``.
+"""
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import torch
+from detectron2.data.datasets.lvis_v1_category_image_count import LVIS_CATEGORY_IMAGE_COUNT
+
+from eql_d2.losses.functional import initial_ratio
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+NUM_IMAGES, REPEAT_THRESHOLD, PRIOR = 100_170, 0.001, 0.001
+# Recipe: anchors that are not ignored, positives of an instance, gamma, alpha, quality
+RECIPES = {
+    "RetinaNet R50, EFL": (145_045, 20.8, 2.0, 0.25, None),
+    "improved baseline, EFL": (32_312, 17.1, 2.0, 0.25, None),
+    "YOLOX-IP at 640 px, EQFL": (12_313, 8.8, 2.0, -1.0, 0.48),
+}
+
+
+def main() -> None:
+    images = np.array([entry["image_count"] for entry in LVIS_CATEGORY_IMAGE_COUNT])
+    repeats = np.maximum(1, np.sqrt(REPEAT_THRESHOLD / (images / NUM_IMAGES)))
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
+    groups = {"rare": images <= 10, "common": (images > 10) & (images <= 100)}
+    groups["frequent"] = images > 100
+    print("| recipe | RFS | begin below 1, of 1203 | median rare / common / frequent |")
+    print("|---|---|---|---|")
+    for axis, factor, name in zip(axes, (1, repeats), ("no", "yes")):
+        for recipe, (num_anchors, of_instance, *form) in RECIPES.items():
+            positives = torch.from_numpy(of_instance * images * factor / NUM_IMAGES)
+            ratio = initial_ratio(PRIOR, positives, num_anchors, *form).numpy()
+            below = int((ratio < 1).sum())
+            axis.plot(np.sort(ratio), label=f"{recipe}: {below} below 1")
+            medians = " / ".join(f"{np.median(ratio[index]):.3g}" for index in groups.values())
+            print(f"| {recipe} | {name} | {below} | {medians} |")
+        axis.axhline(1, color="0.5", linewidth=1)
+        title = "with repeat factors" if name == "yes" else "each image once"
+        axis.set(yscale="log", xlabel="classes, from the rarest", title=title)
+        axis.legend(fontsize=8)
+    axes[0].set_ylabel("predicted gradient ratio at the start")
+    figure.savefig(Path(__file__).parent / "lvis_initial_ratio.png", dpi=110)
+
+
+if __name__ == "__main__":
+    main()
