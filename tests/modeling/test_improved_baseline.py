@@ -108,9 +108,7 @@ def test_bf16_autocast_trains_as_float32_and_predicts(cfg):
 
 def test_prior_of_the_loss_and_recipe_of_the_head(cfg):
     model = build_model(cfg)
-    torch.testing.assert_close(
-        model.head.cls_score.bias.sigmoid(), torch.full((A * C,), 0.001)
-    )
+    torch.testing.assert_close(model.head.cls_score.bias.sigmoid(), torch.full((A * C,), 0.001))
     assert model.anchor_matcher.num_candidates == 18
     assert isinstance(model.head.bbox_subnet[0].norm, nn.GroupNorm)
 
