@@ -18,6 +18,18 @@ def add_eql_config(cfg: CN) -> None:
         message="set ENABLED to True and CLIP_TYPE to full_model",
     )
 
+    # Schedule in epochs in the place of MAX_ITER, STEPS and WARMUP_ITERS; 0: off, with the two
+    # below. An epoch has each image as often as the sampler repeats it
+    cfg.SOLVER.EPOCHS = 0
+    # Epochs after which the learning rate falls
+    cfg.SOLVER.EPOCH_STEPS = ()
+    # Epochs of warm-up; 0: WARMUP_ITERS
+    cfg.SOLVER.WARMUP_EPOCHS = 0
+
+    # Rounding of the repeat factors of RepeatFactorTrainingSampler: "stochastic", Detectron2's, or
+    # "ceil", that of the official code of EFL
+    cfg.DATALOADER.REPEAT_ROUNDING = "stochastic"
+
     # Own data, any number of each:
     # (name, annotation file in COCO or LVIS format, image folder)
     cfg.DATASETS.JSON = ()

@@ -15,6 +15,7 @@ from detectron2.solver import LRMultiplier
 from eql_d2.data import get_image_frequency
 from eql_d2.engine import Trainer
 from eql_d2.engine.build import EQLSettings
+from eql_d2.engine.epochs import with_iterations, with_iterations_lazy
 from eql_d2.evaluation import build_evaluator
 from eql_d2.solver import build_optimizer
 from tests.config_twins import (
@@ -74,8 +75,19 @@ def test_twins_have_the_same_optimizer(twins):
     assert optimizer_settings(instantiate(node), lazy_model) == optimizer_settings(optimizer, model)
 
 
-def test_twins_have_the_same_schedule(twins):
-    cfg, lazy = twins.cfg, twins.lazy
+@pytest.fixture
+def in_iterations(twins, monkeypatch):
+    """Both configs of a stem with iterations in the place of epochs, counted in the stand-in."""
+    monkeypatch.setattr(DatasetCatalog, "get", records_of)
+    monkeypatch.setattr("detectron2.data.build.print_instances_class_histogram", lambda *_: None)
+    assert twins.cfg.SOLVER.EPOCHS == twins.lazy.train.epochs
+    cfg = with_iterations(twins.cfg, Trainer.build_train_loader)
+    return cfg, with_iterations_lazy(twins.lazy)
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more workers than cores here
+def test_twins_have_the_same_schedule(in_iterations):
+    cfg, lazy = in_iterations
 
     def optimizer(lr):
         return torch.optim.SGD([torch.zeros(1)], lr)
@@ -97,8 +109,9 @@ def test_twins_have_the_same_schedule(twins):
     assert rates[1] == pytest.approx(rates[0])
 
 
-def test_twins_train_alike(twins):
-    cfg, train = twins.cfg, twins.lazy.train
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+def test_twins_train_alike(twins, in_iterations):
+    cfg, train = in_iterations[0], in_iterations[1].train
     assert train.max_iter == cfg.SOLVER.MAX_ITER
     assert train.init_checkpoint == cfg.MODEL.WEIGHTS
     assert train.device == cfg.MODEL.DEVICE

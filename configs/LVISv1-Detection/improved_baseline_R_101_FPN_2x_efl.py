@@ -7,4 +7,4 @@ from .improved_baseline_R_50_FPN_2x_efl import (  # noqa: F401
 )
 
 model.backbone.bottom_up.stages.depth = 101
-train.init_checkpoint = "detectron2://ImageNetPretrained/MSRA/R-101.pkl"
+train.init_checkpoint = "https://download.pytorch.org/models/resnet101-5d3b4d8f.pth"

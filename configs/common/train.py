@@ -10,6 +10,7 @@ train = dict(
     output_dir="./output",
     init_checkpoint="detectron2://ImageNetPretrained/MSRA/R-50.pkl",
     max_iter=90000,
+    epochs=0,  # instead of max_iter, of the images as often as the sampler repeats them
     amp=dict(enabled=False),
     ddp=dict(broadcast_buffers=False, find_unused_parameters=False, fp16_compression=False),
     checkpointer=dict(period=5000, max_to_keep=100),
@@ -35,7 +36,7 @@ optimizer = L(torch.optim.SGD)(
 
 
 def multi_step(steps, max_iter, warmup_iters=1000):
-    """Learning rate times 0.1 at each step, after a linear warm-up."""
+    """Learning rate times 0.1 at each step, after a linear warm-up; all in iterations or epochs."""
     return L(WarmupParamScheduler)(
         scheduler=L(MultiStepParamScheduler)(
             values=[0.1**k for k in range(len(steps) + 1)],

@@ -8,12 +8,15 @@ from typing import Any
 from detectron2.checkpoint import DetectionCheckpointer
 
 from ..exceptions import InputError
+from .torchvision_resnet import for_resnets_of, is_torchvision_resnet
 
 logger = logging.getLogger(__name__)
 
 
 class EQLCheckpointer(DetectionCheckpointer):
     """``DetectionCheckpointer`` that refuses what it cannot load and says what it did load.
+
+    It also loads the files of torchvision's ResNets, by their names, into Detectron2's ``ResNet``.
 
     Raises:
         InputError: on loading a file that is missing, cut off or damaged, or whose box classifier
@@ -39,6 +42,8 @@ class EQLCheckpointer(DetectionCheckpointer):
             ) from error
 
     def _load_model(self, checkpoint: dict[str, Any]):
+        if is_torchvision_resnet(checkpoint["model"]):
+            checkpoint["model"] = for_resnets_of(self.model, checkpoint["model"])
         weights, own = checkpoint["model"], self.model.state_dict()
         for name in own:
             if name.endswith("cls_score.weight") and name in weights:

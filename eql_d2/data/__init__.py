@@ -1,3 +1,4 @@
+from .build import build_train_loader
 from .category_counts import CategoryCounts, count_categories
 from .category_groups import (
     GROUP_NAMES,
@@ -19,5 +20,6 @@ from .datasets import (
     register_open_images,
     register_own_data,
 )
+from .samplers import CeilRepeatFactorTrainingSampler, round_repeat_factors
 from .sem_seg_mapper import SemSegMapper, build_sem_seg_augmentation
 from .training_records import TrainingRecords, training_records

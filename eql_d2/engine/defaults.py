@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import build_detection_test_loader, build_detection_train_loader
+from detectron2.data import build_detection_test_loader
 from detectron2.engine import DefaultTrainer, hooks
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.modeling import GeneralizedRCNNWithTTA
@@ -17,6 +17,7 @@ from detectron2.solver import LRScheduler
 from torch import nn
 
 from ..checkpoint import EQLCheckpointer
+from ..data import build_train_loader
 from ..distributed import ddp_without_device_ids
 from ..evaluation import build_evaluator
 from ..exceptions import InputError
@@ -29,6 +30,7 @@ from .build import (
     prepare_losses,
     resume_or_load,
 )
+from .epochs import with_iterations
 from .prior import with_found_prior
 
 
@@ -41,6 +43,7 @@ class Trainer(DefaultTrainer):
     """
 
     def __init__(self, cfg: CfgNode):
+        cfg = with_iterations(cfg, self.build_train_loader)
         cfg = with_found_prior(cfg, self.build_train_loader)
         with ddp_without_device_ids() if cfg.MODEL.DEVICE == "cpu" else contextlib.nullcontext():
             super().__init__(cfg)
@@ -68,7 +71,7 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode) -> Iterable:
-        return build_detection_train_loader(cfg, mapper=build_mapper(cfg, is_train=True))
+        return build_train_loader(cfg, build_mapper(cfg, is_train=True))
 
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> Iterable:

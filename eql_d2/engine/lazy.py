@@ -19,6 +19,7 @@ from .build import (
     prepare_losses,
     resume_or_load,
 )
+from .epochs import with_iterations_lazy
 from .prior import with_found_prior_lazy, without_auto_prior
 
 
@@ -51,8 +52,8 @@ def test_lazy(cfg: DictConfig, model: nn.Module) -> Mapping:
 
 def train_lazy(cfg: DictConfig, resume: bool) -> None:
     """Train as ``cfg`` says; the keys are those of Detectron2's ``configs/common/train.py``, plus
-    ``train.eql`` (reset_statistics, log_period, frequency_thresholds)."""
-    cfg = with_found_prior_lazy(cfg)
+    ``train.eql`` (reset_statistics, log_period, frequency_thresholds) and ``train.epochs``."""
+    cfg = with_found_prior_lazy(with_iterations_lazy(cfg))
     model = build_lazy_model(cfg)
     cfg.optimizer.params.model = model
     optimizer = instantiate(cfg.optimizer)

@@ -86,7 +86,7 @@ def find_prior(
     Raises:
         InputError: the detector has no loss of the focal family, or the loader is not Detectron2's.
     """
-    with _random_numbers_given_back():
+    with random_numbers_given_back():
         model, loader = build(), build_loader()
     if not _has_prior(model):
         raise InputError(
@@ -146,7 +146,8 @@ def _has_prior(model: nn.Module) -> bool:
 
 
 @contextlib.contextmanager
-def _random_numbers_given_back() -> Iterator[None]:
+def random_numbers_given_back() -> Iterator[None]:
+    """Leave the states of Python's, NumPy's and PyTorch's random numbers as they were."""
     of_python, of_numpy, of_torch = random.getstate(), np.random.get_state(), torch.get_rng_state()
     try:
         yield

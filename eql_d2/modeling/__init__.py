@@ -8,6 +8,7 @@ from .classification import (
     build_classifier,
 )
 from .fast_rcnn import EQLFastRCNNOutputLayers
+from .fpn import LateralFPN, LateralP6P7, build_improved_baseline_resnet_fpn_backbone
 from .improved_baseline import EQLImprovedBaseline
 from .initial_regime import InitialRegime, initial_regime
 from .retinanet import EQLRetinaNet

@@ -23,6 +23,7 @@ _SETTINGS = (
     ("Seed", "SEED", "train.seed"),
 )
 _MAX_ITER = ("SOLVER.MAX_ITER", "train.max_iter")
+_EPOCHS = ("SOLVER.EPOCHS", "train.epochs")
 _LAZY_LOSS = re.compile(r"(?:.+\.)?(?:loss_cls|loss)\._target_")
 _LONGEST = 300
 
@@ -96,6 +97,8 @@ def _facts(run: Run) -> dict[str, str]:
         facts["Loss"] = _text(lazy_loss).rpartition(".")[2]
     if run.iterations is not None:
         total = next((config[key] for key in _MAX_ITER if key in config), None)
+        if any(config.get(key) for key in _EPOCHS):
+            total = None  # of a schedule in epochs the config does not know it
         of_total = f" of {total:,}" if isinstance(total, int) else ""
         facts["Iterations"] = f"{run.iterations:,}{of_total}"
     evaluators = [evaluation["evaluator"] for evaluation in run.evaluations]

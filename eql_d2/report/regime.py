@@ -51,6 +51,8 @@ def regime_of_config(
         factors = RepeatFactorTrainingSampler.repeat_factors_from_category_frequency(
             records, cfg.DATALOADER.REPEAT_THRESHOLD
         )
+        if cfg.DATALOADER.REPEAT_ROUNDING == "ceil":
+            factors = factors.ceil()
     size = ImageSize.of_mapper(build_mapper(cfg, is_train=True))
     anchors = count_anchors(model, records, size, factors)
     return initial_regime(model.loss_cls, anchors, profile.table.groups.groups)

@@ -91,8 +91,8 @@ def read_settings(
         weights_of: the run whose weights are evaluated.
 
     Raises:
-        InputError: the config is not one, an override is none of its keys, has a value of another
-            type, or is set by the study itself.
+        InputError: the config is not one or has a schedule in epochs, an override is none of its
+            keys, has a value of another type, or is set by the study itself.
     """
     if config.suffix == ".py":
         raise InputError(f"{where}: config {config} is a LazyConfig: give its .yaml twin")
@@ -113,6 +113,11 @@ def read_settings(
                 f"{where}: override {key}: {value} does not fit {config}: {_line(error)}"
             ) from error
         words += [key, word]
+    if cfg.SOLVER.EPOCHS:
+        raise InputError(
+            f"{where}: SOLVER.EPOCHS of {config} is {cfg.SOLVER.EPOCHS}, but a study counts in "
+            "iterations: override SOLVER.EPOCHS with 0 and give SOLVER.MAX_ITER"
+        )
     return Settings(config, tuple(words), content, cfg.SOLVER.MAX_ITER, weights_of)
 
 

@@ -26,7 +26,7 @@ SIZES = [(8, 10), (4, 5), (2, 3), (1, 2), (1, 1)]
 def cfg(tiny_cfg):
     """The improved baseline, narrow and with one convolution in each branch."""
     tiny_cfg.MODEL.META_ARCHITECTURE = EQLImprovedBaseline.__name__
-    tiny_cfg.MODEL.BACKBONE.NAME = "build_retinanet_resnet_fpn_backbone"
+    tiny_cfg.MODEL.BACKBONE.NAME = "build_improved_baseline_resnet_fpn_backbone"
     tiny_cfg.MODEL.RESNETS.OUT_FEATURES = ["res3", "res4", "res5"]
     tiny_cfg.MODEL.FPN.IN_FEATURES = ["res3", "res4", "res5"]
     tiny_cfg.MODEL.FPN.OUT_CHANNELS = 64
@@ -318,7 +318,8 @@ def test_export_by_tracing_and_scripting_equals_eager(cfg):
         found = adapter.outputs_schema(traced(image))[0]["instances"]
         torch.testing.assert_close(found.scores, expected.scores)
         found = scripted([{"image": image}])[0]
-        torch.testing.assert_close(found.scores, expected.scores)
+        kept = found.pred_boxes.nonempty()  # boxes of the padding; eager leaves them out at the end
+        torch.testing.assert_close(found.scores[kept], expected.scores)
 
 
 def test_other_box_losses_are_refused(cfg):

@@ -12,6 +12,7 @@ from PIL import Image
 from eql_d2 import InputError
 from eql_d2.data.datasets.json_instances import load_json_instances
 from eql_d2.report import __main__ as command
+from eql_d2.report import regime
 from eql_d2.report.profile import gini, profile_data, profile_facts, repeat_factors
 
 
@@ -115,6 +116,22 @@ def test_the_ratio_at_the_start_is_predicted_for_a_config(json_file, tmp_path, m
     run_with_config(monkeypatch, tmp_path, json_file, *options)
     text = capsys.readouterr().out
     assert "EFL with prior 0.4" in text and "begins as its baseline" not in text
+
+
+def test_the_prediction_rounds_repeat_factors_as_the_config_says(json_file, monkeypatch):
+    def factors_of(rounding):
+        opts = [*options, "DATALOADER.REPEAT_ROUNDING", rounding]
+        regime.regime_of_config(profile, CONFIG, opts)
+        return seen.pop()
+
+    seen = []
+    monkeypatch.setattr(regime, "count_anchors", lambda *args: seen.append(args[-1]))
+    monkeypatch.setattr(regime, "initial_regime", lambda *_: None)
+    options = ["DATALOADER.SAMPLER_TRAIN", "RepeatFactorTrainingSampler"]
+    options += ["DATALOADER.REPEAT_THRESHOLD", "0.6"]
+    profile = profile_data(json_file)
+    factors = factors_of("stochastic")
+    assert (factors % 1 > 0).any() and factors_of("ceil").equal(factors.ceil())
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from eql_d2 import InputError
+from eql_d2.report.facts import run_facts
 from eql_d2.report.run import flatten, load_run
 
 from .synthetic_runs import LOSS, make_run, write_lazy_config
@@ -29,6 +30,13 @@ def test_the_last_evaluation_counts(folder):
         file.write('{"iteration": 899, "total_loss": 0.5}\n{"bbox/AP": 25, "bbox/APr": NaN}\n')
     run = load_run(folder)
     assert run.metrics["bbox/AP"] == 25 and run.iterations == 900
+
+
+def test_iterations_of_a_schedule_in_epochs_are_of_a_total_that_is_not_known(folder):
+    assert ["Iterations", "400 of 400"] in run_facts([load_run(folder)])[1]
+    file = folder / "config.yaml"
+    file.write_text(file.read_text().replace("EPOCHS: 0", "EPOCHS: 24"))
+    assert ["Iterations", "400"] in run_facts([load_run(folder)])[1]
 
 
 def test_several_test_sets_are_told_apart(folder):

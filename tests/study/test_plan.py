@@ -106,6 +106,7 @@ WRONG = {
         {"runs": {"a": {}, "b": {"weights_of": "a", "overrides": {"MODEL.WEIGHTS": "x"}}}},
         "runs.b has weights_of and MODEL.WEIGHTS: remove one",
     ),
+    "epochs": ({"overrides": {"SOLVER.EPOCHS": 3}}, "SOLVER.EPOCHS of .* is 3, but a study counts"),
     "seed override": ({"overrides": {"SEED": 3}}, "override SEED is set by the study"),
     "unknown override": ({"overrides": {"SOLVER.MAX": 3}}, "override SOLVER.MAX: 3 does not fit"),
     "override of a kind": ({"overrides": {"SOLVER.MAX_ITER": [1]}}, "MAX_ITER: .* does not fit"),

@@ -1,0 +1,1 @@
+from .repeat_factor_sampler import CeilRepeatFactorTrainingSampler, round_repeat_factors
