@@ -40,7 +40,7 @@ def twins(request):
 
 
 def test_only_the_demo_has_no_twins():
-    assert {p.parent.name for p in YAML if p not in TWINS} == {"Demo"} and len(TWINS) == 58
+    assert {p.parent.name for p in YAML if p not in TWINS} == {"Demo"} and len(TWINS) == 67
 
 
 @pytest.mark.parametrize("path", [p for p in YAML if p not in TWINS], ids=name_of)
