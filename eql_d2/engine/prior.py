@@ -27,8 +27,9 @@ class InitialRegimeHook(HookBase):
     """Says at the start of a training with which gradient ratio the classes begin, and warns if an
     equalized loss would begin as its baseline.
 
-    It takes seconds, in the main process only, and draws no random number. Nothing is said when a
-    training is resumed, of other models than one-stage detectors, or of loaders that are not
+    In the main process only, and without a random number. The anchors of at most 1000 images are
+    labelled: 40 ms each on a CPU with the anchors of RetinaNet at 800 pixels. Nothing is said when
+    a training is resumed, of other models than one-stage detectors, or of loaders that are not
     Detectron2's.
 
     Args:

@@ -21,7 +21,7 @@ from .anchor_counts import AnchorCounts
 # Ratio at which the median rare class should begin. Found on generated letters, see docs/prior.md.
 TARGET_RATIO = 0.05
 # Above 1 a class counts as balanced. A little above, the negatives of a long training bring it down
-# again (LVIS' median rare class begins at 3 to 14); far above it stays there: docs/prior.md.
+# again (LVIS' median rare class begins at 3 to 13); far above it stays there: docs/prior.md.
 _TOO_HIGH = 30.0
 
 
