@@ -2,8 +2,8 @@
 
     python docs/law.py
 
-Reads onestage.csv beside it. The predicted ratio of the median rare letter at the prior 0.03 is that
-of ``python -m eql_d2.report --data datasets/glyphs/train.json`` with ``--config-file
+Reads onestage.csv beside it. The predicted ratio of the median rare letter at the prior 0.03 is
+that of ``python -m eql_d2.report --data datasets/glyphs/train.json`` with ``--config-file
 configs/Demo/glyphs_efl.yaml``; that of other priors follows.
 """
 
