@@ -15,8 +15,7 @@ from torch import nn
 
 from ..data import category_table, training_records
 from ..exceptions import InputError
-from ..losses import FocalFamily
-from ..modeling import EQLRetinaNet, ImageSize, InitialRegime, count_anchors, initial_regime
+from ..modeling import has_regime, predict_regime
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +29,7 @@ class InitialRegimeHook(HookBase):
     In the main process only, and without a random number. The anchors of at most 1000 images are
     labelled: 40 ms each on a CPU with the anchors of RetinaNet at 800 pixels. Nothing is said when
     a training is resumed, of other models than one-stage detectors, or of loaders that are not
-    Detectron2's.
+    Detectron2's. A training never fails because of it: what goes wrong becomes one warning.
 
     Args:
         groups: of each class, a key of ``GROUP_NAMES``.
@@ -42,33 +41,17 @@ class InitialRegimeHook(HookBase):
     def before_train(self) -> None:
         trainer = getattr(self.trainer, "_trainer", self.trainer)
         model = getattr(trainer.model, "module", trainer.model)
-        if self.trainer.start_iter == 0 and _has_prior(model):
-            regime = predict_regime(model, trainer.data_loader, self._groups)
-            if regime is not None:
-                logger.info(regime)
-                if regime.is_baseline:
-                    logger.warning(regime.warning)
-
-
-def predict_regime(
-    model: EQLRetinaNet, loader: Iterable, groups: Sequence[str]
-) -> InitialRegime | None:
-    """Predict where the classes of a one-stage detector begin.
-
-    Args:
-        model: with a loss of the focal family.
-        loader: of Detectron2, of its training data.
-        groups: of each class.
-
-    Returns:
-        None for a loader that is not Detectron2's, or that has no data.
-    """
-    data = training_records(loader)
-    if data is None or len(data.records) == 0:
-        return None
-    size = ImageSize.of_mapper(data.mapper)
-    anchors = count_anchors(model, data.records, size, data.repeat_factors)
-    return initial_regime(model.loss_cls, anchors, groups)
+        data = training_records(trainer.data_loader)
+        if self.trainer.start_iter > 0 or data is None or not has_regime(model):
+            return
+        try:
+            regime = predict_regime(model, data, self._groups)
+        except Exception as error:
+            logger.warning(f"No prediction of where the classes begin: {error!r}")
+            return
+        logger.info(regime)
+        if regime.is_baseline:
+            logger.warning(regime.warning)
 
 
 def find_prior(
@@ -89,17 +72,18 @@ def find_prior(
     """
     with random_numbers_given_back():
         model, loader = build(), build_loader()
-    if not _has_prior(model):
+    if not has_regime(model):
         raise InputError(
             "a prior is found for one-stage detectors with a focal loss, and "
             f"{type(model).__name__} is none: set MODEL.EQL.PRIOR_PROB to a number instead of auto"
         )
-    regime = predict_regime(model, loader, category_table(names).groups.groups)
-    if regime is None:
+    data = training_records(loader)
+    if data is None:
         raise InputError(
             "a prior is found in data that Detectron2's loader loads, and these are none: set "
             "MODEL.EQL.PRIOR_PROB to a number instead of auto"
         )
+    regime = predict_regime(model, data, category_table(names).groups.groups)
     logger.info(f"Prior found in the training data: {regime.suggested_prior:.3g}")
     return regime.suggested_prior
 
@@ -140,10 +124,6 @@ def _with_prior(cfg: DictConfig, prior: float | None) -> DictConfig:
     cfg = cfg.copy()
     OmegaConf.update(cfg, _LAZY_KEY, prior)
     return cfg
-
-
-def _has_prior(model: nn.Module) -> bool:
-    return isinstance(model, EQLRetinaNet) and isinstance(model.loss_cls, FocalFamily)
 
 
 @contextlib.contextmanager

@@ -11,12 +11,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ..data import GROUP_NAMES
+from ..data import GROUP_NAMES, TrainingRecords
 from ..losses import FocalFamily
 from ..losses.functional import initial_ratio, prior_for_ratio
-from .anchor_counts import AnchorCounts
+from .anchor_counts import AnchorCounts, ImageSize, count_anchors
+from .retinanet import EQLRetinaNet
 
 # Ratio at which the median rare class should begin. Found on generated letters, see docs/prior.md.
 TARGET_RATIO = 0.05
@@ -77,6 +78,27 @@ class InitialRegime:
             f"gradient ratio of {ratio:,.0f}, and from 1 on all count as balanced. Set the prior "
             f"(MODEL.EQL.PRIOR_PROB) to {self.suggested_prior:.2g}, or to auto"
         )
+
+
+def has_regime(model: nn.Module) -> bool:
+    """Whether it can be predicted where the classes of a model begin: of one-stage detectors with a
+    loss of the focal family."""
+    return isinstance(model, EQLRetinaNet) and isinstance(model.loss_cls, FocalFamily)
+
+
+def predict_regime(
+    model: EQLRetinaNet, data: TrainingRecords, groups: Sequence[str]
+) -> InitialRegime:
+    """Predict where the classes of a detector begin on its training data.
+
+    Args:
+        model: see :func:`has_regime`.
+        data: at least one record, with boxes.
+        groups: of each class.
+    """
+    size = ImageSize.of_mapper(data.mapper)
+    anchors = count_anchors(model, data.records, size, data.repeat_factors)
+    return initial_regime(model.loss_cls, anchors, groups)
 
 
 def initial_regime(

@@ -9,9 +9,9 @@ from detectron2.modeling import build_model
 from tabulate import tabulate
 
 from ..config import add_eql_config
+from ..data import TrainingRecords
 from ..exceptions import InputError
-from ..losses import FocalFamily
-from ..modeling import EQLRetinaNet, ImageSize, InitialRegime, count_anchors, initial_regime
+from ..modeling import InitialRegime, has_regime, predict_regime
 from ..modeling.initial_regime import TARGET_RATIO
 from ..tasks import build_mapper
 from .profile import DataProfile
@@ -38,7 +38,7 @@ def regime_of_config(
     cfg.MODEL.RETINANET.NUM_CLASSES = len(profile.table)
     cfg.MODEL.DEVICE, cfg.MODEL.WEIGHTS = "cpu", ""
     model = build_model(cfg)
-    if not isinstance(model, EQLRetinaNet) or not isinstance(model.loss_cls, FocalFamily):
+    if not has_regime(model):
         raise InputError(
             f"{config_file} has {cfg.MODEL.META_ARCHITECTURE} with {cfg.MODEL.EQL.LOSS}: the ratio "
             "at the start is predicted for one-stage detectors with FocalLoss, EFL or EQFL"
@@ -53,9 +53,8 @@ def regime_of_config(
         )
         if cfg.DATALOADER.REPEAT_ROUNDING == "ceil":
             factors = factors.ceil()
-    size = ImageSize.of_mapper(build_mapper(cfg, is_train=True))
-    anchors = count_anchors(model, records, size, factors)
-    return initial_regime(model.loss_cls, anchors, profile.table.groups.groups)
+    data = TrainingRecords(records, build_mapper(cfg, is_train=True), factors)
+    return predict_regime(model, data, profile.table.groups.groups)
 
 
 def regime_rows(regime: InitialRegime) -> tuple[list[str], list[list[str]]]:

@@ -65,6 +65,19 @@ def test_no_warning_where_there_is_nothing_to_warn_of(cfg, caplog, loss, prior):
     assert len(spoken(caplog, logging.INFO)) == 1 and not spoken(caplog, logging.WARNING)
 
 
+def test_a_training_does_not_fail_because_of_the_prediction(cfg, caplog, monkeypatch):
+    caplog.set_level(logging.INFO)
+    data = training_records(Trainer.build_train_loader(cfg))
+    records = [{key: x[key] for key in x if key != "height"} for x in data.records]
+    found = data._replace(records=records)
+    monkeypatch.setattr("eql_d2.engine.prior.training_records", lambda loader: found)
+    trained(cfg)
+    assert spoken(caplog, logging.WARNING) == [
+        "No prediction of where the classes begin: KeyError('height')"
+    ]
+    assert len(losses(cfg)) > 0
+
+
 def test_a_two_stage_detector_says_nothing(registered_cfg, caplog):
     registered_cfg.SOLVER.MAX_ITER, registered_cfg.DATASETS.TEST = 2, ()
     caplog.set_level(logging.INFO)
