@@ -1,19 +1,16 @@
 """Balanced softmax (arXiv 2007.10740) and logit adjustment (arXiv 2007.07314)."""
 
-from collections.abc import Callable
-
 import torch
 from detectron2.config import configurable
 from torch import Tensor
 
 from ..exceptions import InputError
-from .base import Normalizer
+from .base import Normalizer, PerClass, values_per_class
 from .baselines import SoftmaxLoss
 from .build import EQL_LOSS_REGISTRY
 from .functional import softmax_cross_entropy
 from .softmax_eql import neutral_margin
 
-ClassCount = Tensor | Callable[[], Tensor]
 # Classes that a message names
 _NAMED = 5
 
@@ -50,7 +47,7 @@ class BalancedSoftmax(SoftmaxLoss):
     needs_class_count = True
 
     @configurable
-    def __init__(self, num_classes: int, class_count: ClassCount, tau: float = 1.0):
+    def __init__(self, num_classes: int, class_count: PerClass, tau: float = 1.0):
         super().__init__(num_classes, num_logits=num_classes + 1)
         if tau < 0:
             raise InputError(f"tau of BalancedSoftmax is {tau}: it must not be negative, give 1.0")
@@ -67,12 +64,7 @@ class BalancedSoftmax(SoftmaxLoss):
             self._set_class_count(class_count)
 
     def _set_class_count(self, class_count: Tensor) -> None:
-        count = torch.as_tensor(class_count, dtype=torch.float64)
-        if count.shape != (self.num_classes,):
-            raise InputError(
-                f"class_count of BalancedSoftmax has shape {tuple(count.shape)}: "
-                f"with {self.num_classes} classes it must be ({self.num_classes},)"
-            )
+        count = values_per_class(self, "class_count", class_count)
         bad = [i for i, n in enumerate(count.tolist()) if not n > 0]
         if bad:
             first = ", ".join(map(str, bad[:_NAMED])) + (", ..." if bad[_NAMED:] else "")

@@ -2,6 +2,7 @@
 
 import inspect
 import math
+from collections.abc import Callable
 
 import torch
 from detectron2.config import CfgNode
@@ -10,6 +11,9 @@ from torch import Tensor, nn
 from ..exceptions import InputError
 from .gradient_statistics import GradientStatistics
 
+# One number per class that describes the training data, or a function that returns them, to be
+# called before the first step
+PerClass = Tensor | Callable[[], Tensor]
 # What divides the summed loss
 Normalizer = float | Tensor | None
 
@@ -199,6 +203,21 @@ class ClassificationLoss(nn.Module):
                 f"shape {tuple(logits.shape)}: give {'soft labels' if is_soft else 'labels'} of "
                 f"shape {tuple(expected)}"
             )
+
+
+def values_per_class(owner: nn.Module, argument: str, values: Tensor) -> Tensor:
+    """Values (C,) of an argument as float64.
+
+    Raises:
+        InputError: they are not as many as the classes of their owner.
+    """
+    values, num_classes = torch.as_tensor(values, dtype=torch.float64), owner.num_classes
+    if values.shape != (num_classes,):
+        raise InputError(
+            f"{argument} of {type(owner).__name__} has shape {tuple(values.shape)}: with "
+            f"{num_classes} classes it must be ({num_classes},)"
+        )
+    return values
 
 
 def in_float32(logits: Tensor) -> Tensor:

@@ -8,11 +8,9 @@ from detectron2.config import CfgNode
 from torch import Tensor, nn
 
 from ..exceptions import InputError
-from .base import ClassificationLoss, in_float32
+from .base import ClassificationLoss, PerClass, in_float32, values_per_class
 from .baselines import SigmoidLoss, SoftmaxLoss
 from .softmax_eql import gradient_margins, neutral_margin
-
-ClassCount = Tensor | Callable[[], Tensor]
 
 
 class Calibration(nn.Module):
@@ -49,7 +47,7 @@ class Calibration(nn.Module):
 
     losses_in_words: str
 
-    def __init__(self, num_classes: int, class_count: ClassCount):
+    def __init__(self, num_classes: int, class_count: PerClass):
         super().__init__()
         self.num_classes = num_classes
         self._get_class_count = class_count if callable(class_count) else None
@@ -111,19 +109,13 @@ class Calibration(nn.Module):
 
     @torch.jit.unused
     def _set_class_count(self, class_count: Tensor) -> None:
-        count = torch.as_tensor(class_count, dtype=torch.float64)
-        name = type(self).__name__
-        if count.shape != (self.num_classes,):
-            raise InputError(
-                f"class_count of {name} has shape {tuple(count.shape)}: with {self.num_classes} "
-                f"classes it must be ({self.num_classes},)"
-            )
+        count = values_per_class(self, "class_count", class_count)
         wrong = ~((count >= 1) & (count == count.round()) & count.isfinite())
         if bool(wrong.any()):
             first = int(wrong.nonzero()[0])
             raise InputError(
-                f"class_count of {name} is {count[first]:g} for class {first} ({int(wrong.sum())} "
-                "such in all): it must be a whole number of 1 or more, take such classes out of "
+                f"class_count of {type(self).__name__} is {count[first]:g} for class {first} "
+                f"({int(wrong.sum())} such in all): it must be a whole number of 1 or more, take such classes out of "
                 "the data or set MODEL.EQL.CALIBRATION.NAME to ''"
             )
         self.class_count = count.long().to(self.class_count.device)
@@ -168,7 +160,7 @@ class NorCal(Calibration):
 
     losses_in_words = "softmax and sigmoid losses"
 
-    def __init__(self, num_classes: int, class_count: ClassCount, gamma: float = 0.5):
+    def __init__(self, num_classes: int, class_count: PerClass, gamma: float = 0.5):
         super().__init__(num_classes, class_count)
         self.gamma = _check_strength("gamma of NorCal", gamma)
 
@@ -203,7 +195,7 @@ class LogitAdjustment(Calibration):
 
     losses_in_words = "losses whose scores are one softmax over all columns"
 
-    def __init__(self, num_classes: int, class_count: ClassCount, tau: float = 1.0):
+    def __init__(self, num_classes: int, class_count: PerClass, tau: float = 1.0):
         super().__init__(num_classes, class_count)
         self.tau = _check_strength("tau of LogitAdjustment", tau)
 

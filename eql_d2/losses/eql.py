@@ -1,18 +1,14 @@
 """Equalization loss (CVPR 2020, arXiv 2003.05176): EQL and its softmax form SEQL."""
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from detectron2.config import configurable
 from torch import Tensor
 
 from ..exceptions import InputError
-from .base import ClassificationLoss, Normalizer
+from .base import ClassificationLoss, Normalizer, PerClass, values_per_class
 from .baselines import SigmoidLoss, SoftmaxLoss
 from .build import EQL_LOSS_REGISTRY
-
-ImageFrequency = Tensor | Callable[[], Tensor]
 
 
 class _FrequencyLoss(ClassificationLoss):
@@ -23,7 +19,7 @@ class _FrequencyLoss(ClassificationLoss):
     def __init__(
         self,
         num_classes: int,
-        image_frequency: ImageFrequency,
+        image_frequency: PerClass,
         lambda_: float,
         prior_prob: float | None = None,
     ):
@@ -45,16 +41,10 @@ class _FrequencyLoss(ClassificationLoss):
             self._set_image_frequency(image_frequency)
 
     def _set_image_frequency(self, image_frequency: Tensor) -> None:
-        frequency = torch.as_tensor(image_frequency, dtype=torch.float64)
-        name = type(self).__name__
-        if frequency.shape != (self.num_classes,):
-            raise InputError(
-                f"image_frequency of {name} has shape {tuple(frequency.shape)}: "
-                f"with {self.num_classes} classes it must be ({self.num_classes},)"
-            )
+        frequency = values_per_class(self, "image_frequency", image_frequency)
         if not bool(((frequency >= 0) & (frequency <= 1)).all()):
             raise InputError(
-                f"image_frequency of {name} has values from {frequency.min():g} to "
+                f"image_frequency of {type(self).__name__} has values from {frequency.min():g} to "
                 f"{frequency.max():g}: give shares of images, from 0 to 1, not counts"
             )
         self.image_frequency = frequency
@@ -104,7 +94,7 @@ class EQL(_FrequencyLoss, SigmoidLoss):
     def __init__(
         self,
         num_classes: int,
-        image_frequency: ImageFrequency,
+        image_frequency: PerClass,
         lambda_: float = 0.00177,
         prior_prob: float | None = 0.001,
     ):
@@ -151,7 +141,7 @@ class SEQL(_FrequencyLoss, SoftmaxLoss):
     def __init__(
         self,
         num_classes: int,
-        image_frequency: ImageFrequency,
+        image_frequency: PerClass,
         lambda_: float = 4.3e-4,
         gamma: float = 0.9,
     ):
