@@ -115,8 +115,8 @@ class Calibration(nn.Module):
             first = int(wrong.nonzero()[0])
             raise InputError(
                 f"class_count of {type(self).__name__} is {count[first]:g} for class {first} "
-                f"({int(wrong.sum())} such in all): it must be a whole number of 1 or more, take such classes out of "
-                "the data or set MODEL.EQL.CALIBRATION.NAME to ''"
+                f"({int(wrong.sum())} such in all): it must be a whole number of 1 or more, take "
+                "such classes out of the data or set MODEL.EQL.CALIBRATION.NAME to ''"
             )
         self.class_count = count.long().to(self.class_count.device)
 

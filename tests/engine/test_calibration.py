@@ -1,7 +1,6 @@
 """The calibration of a config in the evaluations of the trainers."""
 
 import json
-import logging
 from pathlib import Path
 
 import pytest
@@ -15,20 +14,9 @@ from eql_d2.checkpoint import EQLCheckpointer
 from eql_d2.data import register_json_instances
 from eql_d2.engine import Trainer, lazy
 from tests.conftest import NUM_CLASSES
-from tests.engine.test_trainer import Warnings, save_plain_detectron2, trained
+from tests.engine.test_trainer import save_plain_detectron2, trained
 
 COUNT = [8.0, 4, 2, 2, 1]  # instances of the classes in the tiny training data
-
-
-@pytest.fixture
-def warnings():
-    handler = Warnings()
-    names = ("detectron2", "fvcore", "eql_d2")
-    for name in names:
-        logging.getLogger(name).addHandler(handler)
-    yield handler.lines
-    for name in names:
-        logging.getLogger(name).removeHandler(handler)
 
 
 @pytest.fixture

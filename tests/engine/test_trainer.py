@@ -1,5 +1,4 @@
 import json
-import logging
 
 import numpy as np
 import pytest
@@ -117,26 +116,6 @@ def test_evaluation_needs_no_training_annotations(registered_cfg):
     finally:
         DatasetCatalog.remove("nowhere")
     assert "AP" in results["bbox"]
-
-
-class Warnings(logging.Handler):
-    def __init__(self):
-        super().__init__(logging.WARNING)
-        self.lines = []
-
-    def emit(self, record):
-        self.lines.append(record.getMessage())
-
-
-@pytest.fixture
-def warnings():
-    handler = Warnings()
-    names = ("detectron2", "fvcore", "eql_d2")
-    for name in names:
-        logging.getLogger(name).addHandler(handler)
-    yield handler.lines
-    for name in names:
-        logging.getLogger(name).removeHandler(handler)
 
 
 def save_plain_detectron2(cfg, path):

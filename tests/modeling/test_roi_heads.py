@@ -268,8 +268,11 @@ def test_training_leaves_no_tensor_on_the_predictor(tiny_cfg):
 @pytest.mark.slow
 def test_export_by_tracing_and_scripting_equals_eager(tiny_cfg, loss):
     tiny_cfg.MODEL.EQL.LOSS = loss
-    model = build_model(tiny_cfg).eval()
-    image = batch(1)[0]["image"]
+    assert_exports_equal_eager(build_model(tiny_cfg).eval(), batch(1)[0]["image"])
+
+
+def assert_exports_equal_eager(model, image):
+    """Tracing and scripting give the scores of the model; returns them."""
     expected = model.inference([{"image": image}], do_postprocess=False)[0]
 
     def inference(model, inputs):
@@ -285,6 +288,7 @@ def test_export_by_tracing_and_scripting_equals_eager(tiny_cfg, loss):
     scripted = scripting_with_instances(model, fields)
     found = scripted.inference([{"image": image}], do_postprocess=False)[0]
     torch.testing.assert_close(found.scores, expected.scores)
+    return expected.scores
 
 
 def test_lazy_config_swaps_the_predictor_in_two_lines():
