@@ -12,7 +12,7 @@ if "use_sigmoid_ce" not in inspect.signature(FastRCNNOutputLayers.__init__).para
     )
 
 from .config import add_eql_config
-from .exceptions import InputError
+from .exceptions import InputError, TrainingError
 from .losses import (
     EFL,
     EQFL,
@@ -23,6 +23,7 @@ from .losses import (
     EQLv2,
     FocalLoss,
     GradientStatistics,
+    InstanceCountEQL,
     LogitAdjustment,
     NorCal,
     SeesawLoss,
@@ -39,6 +40,7 @@ from .modeling import (
     EQLDeepLabV3PlusHead,
     EQLFastRCNNOutputLayers,
     EQLImprovedBaseline,
+    EQLImprovedBaselineLegacyBoxes,
     EQLRes5ROIHeads,
     EQLRetinaNet,
     EQLROIHeads,

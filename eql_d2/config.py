@@ -10,6 +10,12 @@ def add_eql_config(cfg: CN) -> None:
     _add_loss_config(cfg)
     _add_classification_config(cfg)
 
+    # SGD or, of timm, LAMB
+    cfg.SOLVER.OPTIMIZER = "SGD"
+
+    # Newest of the periodic checkpoints (CHECKPOINT_PERIOD) that are kept; 0, Detectron2's: all
+    cfg.SOLVER.CHECKPOINT_KEEP = 0
+
     # SOLVER.CLIP_GRADIENTS.CLIP_TYPE also takes "full_model": CLIP_VALUE is then the largest norm
     # of all gradients of the model together. (Detectron2's types clip each parameter by itself.)
     cfg.register_renamed_key(
@@ -30,8 +36,13 @@ def add_eql_config(cfg: CN) -> None:
     # "ceil", that of the official code of EFL
     cfg.DATALOADER.REPEAT_ROUNDING = "stochastic"
 
+    # Images of more pixels (width times height) are refused. The default is Pillow's bound,
+    # Image.MAX_IMAGE_PIXELS: a quarter of a gigabyte in RGB
+    cfg.INPUT.MAX_IMAGE_PIXELS = 89_478_485
+
     # Own data, any number of each:
-    # (name, annotation file in COCO or LVIS format, image folder)
+    # (name, annotation file in COCO or LVIS format, image folder), or with a long tail cut from it
+    # (name, annotation file, image folder, factor, seed)
     cfg.DATASETS.JSON = ()
     # (name, folder of class folders), or with a long tail cut from it (name, folder, factor, seed)
     cfg.DATASETS.CLASS_FOLDERS = ()
@@ -41,8 +52,8 @@ def add_eql_config(cfg: CN) -> None:
 
 def _add_loss_config(cfg: CN) -> None:
     cfg.MODEL.EQL = CN()
-    # EQL, SEQL, EQLv2, SoftmaxEQL; EFL, EQFL for dense heads; or a baseline: SoftmaxCE, SigmoidCE,
-    # FocalLoss; or a peer: BalancedSoftmax, SeesawLoss
+    # EQL, InstanceCountEQL, SEQL, EQLv2, SoftmaxEQL; EFL, EQFL for dense heads; or a baseline:
+    # SoftmaxCE, SigmoidCE, FocalLoss; or a peer: BalancedSoftmax, SeesawLoss
     cfg.MODEL.EQL.LOSS = "EQLv2"
     # pi: probability that each class of a sigmoid loss starts with, through the bias. None: 0.001,
     # that of the official code; "auto" for one-stage detectors: found in the training data
@@ -59,6 +70,10 @@ def _add_loss_config(cfg: CN) -> None:
     cfg.MODEL.EQL.EQL = CN()
     # lambda: share of the images below which a class is tail. LVIS v0.5 0.00177, v1 0.0011
     cfg.MODEL.EQL.EQL.LAMBDA = 0.00177
+
+    cfg.MODEL.EQL.INSTANCECOUNTEQL = CN()
+    # lambda: training instances below which a class is tail. Open Images 1652
+    cfg.MODEL.EQL.INSTANCECOUNTEQL.LAMBDA = 1652
 
     cfg.MODEL.EQL.SEQL = CN()
     # lambda, as above; ours for ImageNet-LT, the paper's could not be verified
@@ -164,3 +179,7 @@ def _add_classification_config(cfg: CN) -> None:
     cfg.INPUT.CLASSIFICATION.FLIP_PROB = 0.5
     # Brightness, contrast, saturation, hue
     cfg.INPUT.CLASSIFICATION.COLOR_JITTER = (0.4, 0.4, 0.4, 0.0)
+    # alpha of mixup (arXiv 1710.09412; torchvision's recipes: 0.2) and of CutMix (arXiv 1905.04899;
+    # 1.0 there and in torchvision's recipes); 0: none. With both, each batch has one of the two
+    cfg.INPUT.CLASSIFICATION.MIXUP = 0.0
+    cfg.INPUT.CLASSIFICATION.CUTMIX = 0.0

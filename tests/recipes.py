@@ -133,6 +133,7 @@ _EFL_V1 = {
 
 _V0_5, _V1 = "LVISv0.5-InstanceSegmentation/", "LVISv1-InstanceSegmentation/"
 _ONE_STAGE, _OPEN_IMAGES = "LVISv1-Detection/", "OpenImages-Detection/"
+_AAAI = "AAAI2023-Classification/"
 
 
 def _eqlv2_on_lvis_v1(
@@ -147,15 +148,97 @@ def _eqlv2_on_lvis_v1(
     )
 
 
-def _eqlv2_on_open_images(name: str, file: str, loss: str) -> Recipe:
+def _eqlv2_on_open_images(name: str, file: str, loss: str, **official: object) -> Recipe:
     schedule = {"length": (180000, ITERATIONS), "steps": ((120000, 160000), ITERATIONS)}
     return Recipe(
         _OPEN_IMAGES + f"faster_rcnn_R_50_FPN_180k_{name}",
         f"tztztztztz/eqlv2: configs/openimages/{file}, "
         "configs/openimages/faster_rcnn_r50_fpn_8x2_2x.py; "
         "open-mmlab/mmdetection: configs/_base_/schedules/schedule_1x.py",
-        {**_EQLV2_V1, **schedule, **_NO_RFS, **_SCALE_800, "num_classes": 500, "loss": loss},
+        {
+            **_EQLV2_V1,
+            **schedule,
+            **_NO_RFS,
+            **_SCALE_800,
+            "num_classes": 500,
+            "loss": loss,
+            **official,
+        },
         _CAFFE_WEIGHTS,
+    )
+
+
+def _efl_on_open_images(depth: int) -> Recipe:
+    return Recipe(
+        _OPEN_IMAGES + f"improved_baseline_R_{depth}_FPN_180k_efl",
+        _EFL_SOURCE.format(f"efl_oids_r{depth}_2x_random.yaml"),
+        {
+            **_EFL,
+            **_NO_RFS,
+            **_SCALE_800,
+            "length": (1.719425, EPOCHS),
+            "steps": ((1.146283, 1.528377), EPOCHS),
+            "warmup": (0.004776, EPOCHS),
+            "num_classes": 500,
+        },
+        epoch_images=EpochImages(
+            1_674_979, "with it the epochs are the official 120k/160k/180k iterations"
+        ),
+    )
+
+
+def _aaai_2023(name: str, file: str, **official: object) -> Recipe:
+    return Recipe(
+        _AAAI + f"R_18_100e_{name}",
+        f"ModelTC/AAAI2023_EAMPD: configs/{file}, train.md; ModelTC/United-Perception: "
+        "up/utils/model/lr_helper.py, up/tasks/cls/models/losses/cls_loss.py",
+        {
+            "images_per_step": 256,
+            "optimizer": "LAMB",
+            "lr": 0.008,  # whatever the number of images a step is
+            "weight_decay": 0.02,
+            "length": (100, EPOCHS),
+            "steps": ((), EPOCHS),  # cosine
+            "warmup": (200, ITERATIONS),
+            "warmup_factor": 0.02,
+            "starts_after_warmup": True,
+            "crop_size": 112,
+            "resize_test": 128,
+            **_NO_RFS,
+            "num_classes": 89,
+            "input_format": "RGB",
+            **official,
+        },
+        {
+            "warmup": Deviation(
+                (1, EPOCHS),
+                "196 iterations of the 50,003 images in train.md, and right too where some of them "
+                "are held out for validation, which shortens the schedule in epochs",
+            )
+        },
+    )
+
+
+def _detectron2_of_today(name: str, file: str, **official: object) -> Recipe:
+    return Recipe(
+        _V1 + f"{name}_federated",
+        f"facebookresearch/detectron2: projects/ViTDet/configs/LVIS/{file}, "
+        f"projects/ViTDet/configs/COCO/{file}, configs/common/optim.py",
+        {
+            "images_per_step": 64,
+            "optimizer": "AdamW",
+            "warmup": (250, ITERATIONS),
+            "warmup_factor": 0.001,
+            "amp": True,
+            "rfs_threshold": 0.001,
+            "rfs_rounding": "stochastic",
+            "num_classes": 1203,
+            "score_threshold": 0.02,
+            "detections_per_image": 300,
+            "federated_classes": 50,
+            "input_format": "RGB",
+            **official,
+        },
     )
 
 
@@ -206,24 +289,43 @@ RECIPES = [
         _EFL_SOURCE.format("efl_improved_baseline_r101_2x_rfs.yaml"),
         _EFL_V1,
     ),
-    Recipe(
-        _OPEN_IMAGES + "improved_baseline_R_50_FPN_180k_efl",
-        _EFL_SOURCE.format("efl_oids_r50_2x_random.yaml"),
-        {
-            **_EFL,
-            **_NO_RFS,
-            **_SCALE_800,
-            "length": (1.719425, EPOCHS),
-            "steps": ((1.146283, 1.528377), EPOCHS),
-            "warmup": (0.004776, EPOCHS),
-            "num_classes": 500,
-        },
-        epoch_images=EpochImages(
-            1_674_979, "with it the epochs are the official 120k/160k/180k iterations"
-        ),
-    ),
+    _efl_on_open_images(50),
+    # Its file says resnet50 all the same; the published results are of ResNet-101.
+    _efl_on_open_images(101),
     _eqlv2_on_open_images("softmax", "faster_rcnn_r50_fpn_8x2_2x.py", "SoftmaxCE"),
     _eqlv2_on_open_images("eqlv2", "eqlv2_r50_fpn_8x2_2x.py", "EQLv2"),
+    _eqlv2_on_open_images(
+        "eql",
+        f"eql_r50_fpn_8x2_2x.py, mmdet/models/losses/eql.py, {_BOX_HEAD}",
+        "InstanceCountEQL",
+        **{"loss.lambda_": 1652, "loss.prior_prob": 0.001},
+    ),
+    _detectron2_of_today(
+        "mask_rcnn_ViTDet_B_100e",
+        "mask_rcnn_vitdet_b_100ep.py",
+        lr=0.0002,
+        weight_decay=0.1,
+        length=(156250, ITERATIONS),
+        steps=((138889, 150463), ITERATIONS),
+    ),
+    _detectron2_of_today(
+        "cascade_mask_rcnn_Swin_B_50e",
+        "cascade_mask_rcnn_swin_b_in21k_50ep.py",
+        lr=0.0001,
+        weight_decay=0.05,
+        length=(78125, ITERATIONS),
+        steps=((69444, 75231), ITERATIONS),
+    ),
+    _aaai_2023(
+        "softmax_eql",
+        "res18_strikes_100e_bce_eql.yaml",
+        **{"loss": "SoftmaxEQL", "loss.indicator": "pos", "loss.tau": 1.0},
+    ),
+    _aaai_2023(
+        "sigmoid",
+        "res18_strikes_100e_bce.yaml",
+        **{"loss": "SigmoidCE", "loss.prior_prob": 0.5},
+    ),
     Recipe(
         "ImageNetLT-Classification/R_50_90e_softmax_eql_cosine",
         "ModelTC/United-Perception: configs/cls/resnet/res50_softmax_eql.yaml",
@@ -235,6 +337,8 @@ RECIPES = [
             "momentum": 0.9,
             "nesterov": True,
             "weight_decay": 0.0005,
+            "crop_size": 224,
+            "resize_test": 256,
             **_NO_RFS,
             "num_classes": 1000,
             "input_format": "RGB",

@@ -7,22 +7,33 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from detectron2.config import instantiate
+from detectron2.config import LazyConfig, instantiate
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.catalog import Metadata
 from detectron2.solver import LRMultiplier
+from omegaconf import OmegaConf
 
 from eql_d2.data import get_image_frequency
-from eql_d2.engine import Trainer
+from eql_d2.engine import (
+    Trainer,
+    check_lazy,
+    check_yaml,
+    config_combinations,
+    environment,
+    lazy_checks,
+)
 from eql_d2.engine.build import EQLSettings
 from eql_d2.engine.epochs import with_iterations, with_iterations_lazy
+from eql_d2.engine.lazy_config import unread_arguments
 from eql_d2.evaluation import build_evaluator
 from eql_d2.solver import build_optimizer
 from tests.config_twins import (
     CONFIGS,
+    LAZY_ONLY,
     TWINS,
     YAML,
     Twins,
+    build_lazy_model,
     build_yaml_model,
     load_yaml,
     loader_settings,
@@ -40,7 +51,11 @@ def twins(request):
 
 
 def test_only_the_demo_has_no_twins():
-    assert {p.parent.name for p in YAML if p not in TWINS} == {"Demo"} and len(TWINS) == 67
+    assert {p.parent.name for p in YAML if p not in TWINS} == {"Demo"} and len(TWINS) == 74
+    leaves = [p for p in CONFIGS.rglob("*.py") if p.parent.name != "common"]
+    single = [p for p in leaves if "base_" not in p.name and not p.with_suffix(".yaml").exists()]
+    assert {str(p.relative_to(CONFIGS)) for p in single} == set(LAZY_ONLY)
+    assert all(LAZY_ONLY.values())  # the reason
 
 
 @pytest.mark.parametrize("path", [p for p in YAML if p not in TWINS], ids=name_of)
@@ -52,6 +67,29 @@ def test_config_builds(path, monkeypatch):
         metadata = Metadata(name=name, class_image_count=count)
         monkeypatch.setitem(MetadataCatalog.data, name, metadata)
     assert build_yaml_model(cfg).training
+
+
+@pytest.fixture
+def elsewhere(monkeypatch):
+    """The machine that a config is for: it has a GPU and the data."""
+    monkeypatch.setattr(environment, "_PATHS", ())
+    for module in (config_combinations, lazy_checks):
+        monkeypatch.setattr(module, "check_device", lambda key, device: iter(()))
+
+
+@pytest.mark.parametrize("path", [p for p in YAML if p not in TWINS], ids=name_of)
+def test_config_passes_the_checks(path, elsewhere):
+    cfg = load_yaml(path)
+    cfg.DATASETS.JSON = tuple((name, "", "") for name in (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST))
+    check_yaml(cfg, training=True)
+    check_yaml(cfg, training=False)
+
+
+def test_twins_pass_the_checks(twins, elsewhere):
+    for training in (True, False):
+        check_yaml(twins.cfg, training)
+        check_lazy(twins.lazy, {}, training)
+    assert list(unread_arguments(OmegaConf.to_container(twins.lazy, resolve=False))) == []
 
 
 def test_twins_have_the_same_model(twins, monkeypatch):
@@ -160,7 +198,51 @@ def test_twins_have_the_same_evaluator(twins, monkeypatch):
     assert evaluator_arguments(**node) == Trainer.build_evaluator(cfg, name)
 
 
+@pytest.fixture(params=LAZY_ONLY)
+def lazy_only(request):
+    return LazyConfig.load(str(CONFIGS / request.param))
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create", "ignore:Importing from timm")
+def test_a_config_without_a_twin_builds_all_of_itself(lazy_only, monkeypatch):
+    monkeypatch.setattr(DatasetCatalog, "get", records_of)
+    monkeypatch.setattr("detectron2.data.build.print_instances_class_histogram", lambda *_: None)
+    model = build_lazy_model(lazy_only)
+    node = copy.deepcopy(lazy_only.optimizer)
+    node.params.model = model
+    assert (
+        optimizer_settings(instantiate(node), model)[2].keys()
+        == dict(model.named_parameters()).keys()
+    )
+    rate = instantiate(lazy_only.lr_multiplier)
+    assert rate(0.5) == 1 and rate(1 - 1e-9) == pytest.approx(0.01)
+    loader = lazy_only.dataloader
+    train = loader_settings(instantiate(loader.train))
+    assert train["mapper"]["image_format"] == model.input_format == "RGB"
+    assert loader_settings(instantiate(loader.test))["mapper"]["image_format"] == "RGB"
+    assert loader.evaluator.dataset_name == "lvis_v1_val"
+    EQLSettings.from_lazy(lazy_only)
+
+
+@pytest.mark.parametrize("name", ["mask_rcnn_ViTDet_B_100e", "cascade_mask_rcnn_Swin_B_50e"])
+@pytest.mark.filterwarnings("ignore:Importing from timm")
+def test_eqlv2_differs_from_the_federated_loss_by_the_box_predictor_only(name):
+    configs = [
+        LazyConfig.load(str(CONFIGS / f"LVISv1-InstanceSegmentation/{name}_{loss}.py"))
+        for loss in ("eqlv2", "federated")
+    ]
+    settings = []
+    for cfg in configs:
+        found = model_settings(build_lazy_model(cfg))
+        names = found.pop("saved")
+        settings.append({key: value for key, value in found.items() if "box_predictor" not in key})
+        settings[-1]["saved"] = [name for name in names if "loss_cls" not in name]
+        settings[-1] |= {key: plain(cfg[key]) for key in ("train", "optimizer", "dataloader")}
+    assert settings[0] == settings[1]
+
+
 LEAVES = YAML + [p.with_suffix(".py") for p in TWINS if p.parent.name != "quick_schedules"]
+LEAVES += [CONFIGS / path for path in LAZY_ONLY]
 
 
 @pytest.mark.parametrize("path", LEAVES, ids=lambda path: str(path.relative_to(CONFIGS)))

@@ -1,16 +1,39 @@
 """The configs have the numbers of the official recipes, or a stated reason for another."""
 
 import pytest
+import torch
+from detectron2.config import LazyConfig
+from torch import nn
 
 from eql_d2.data.samplers import CeilRepeatFactorTrainingSampler
-from tests.config_twins import CONFIGS, Twins
+from eql_d2.solver import ClippedSGD, build_lamb
+from tests.config_twins import (
+    CONFIGS,
+    LAZY_ONLY,
+    build_lazy_model,
+    build_yaml_model,
+    load_yaml,
+)
 from tests.recipes import EPOCHS, ITERATIONS, RECIPES, Deviation
+
+FORMS = [
+    (recipe, form)
+    for recipe in RECIPES
+    for form in (("lazy",) if f"{recipe.config}.py" in LAZY_ONLY else ("yaml", "lazy"))
+]
+OPTIMIZERS = {
+    torch.optim.SGD: "SGD",
+    ClippedSGD: "SGD",
+    build_lamb: "LAMB",
+    torch.optim.AdamW: "AdamW",
+}
 
 
 def model_settings_of(model) -> dict[str, object]:
     """What the model that was built is set to; both forms of a config build the same classes."""
     if hasattr(model, "roi_heads"):
         head = model.roi_heads.box_predictor
+        head = head[0] if isinstance(head, nn.ModuleList) else head
         anchors, classes = model.proposal_generator.anchor_generator, model.roi_heads.num_classes
         test = head.test_score_thresh, head.test_topk_per_image
     elif hasattr(model, "anchor_generator"):
@@ -19,15 +42,20 @@ def model_settings_of(model) -> dict[str, object]:
         test = model.test_score_thresh, model.max_detections_per_image
     else:
         head, anchors, classes, test = model, None, model.classifier.num_classes, (None, None)
-    loss = head.loss_cls
+    loss = getattr(head, "loss_cls", None)
     return {
         "anchors_per_location": None if anchors is None else max(anchors.num_anchors),
         "num_classes": classes,
         "score_threshold": test[0],
         "detections_per_image": test[1],
-        "loss": type(loss).__name__,
+        "federated_classes": getattr(head, "fed_loss_num_classes", None),
+        "loss": None if loss is None else type(loss).__name__,
         "temperature": getattr(getattr(model, "classifier", None), "temperature", None),
-        **{f"loss.{name}": value for name, value in vars(loss).items() if not name.startswith("_")},
+        **{
+            f"loss.{name}": value
+            for name, value in vars(loss or nn.Module()).items()
+            if not name.startswith("_")
+        },
     }
 
 
@@ -42,6 +70,7 @@ def settings_of_yaml(cfg) -> dict[str, object]:
         assert clip.CLIP_TYPE == "full_model"
     return {
         "images_per_step": solver.IMS_PER_BATCH,
+        "optimizer": solver.OPTIMIZER,
         "lr": solver.BASE_LR,
         "momentum": solver.MOMENTUM,
         "nesterov": solver.NESTEROV,
@@ -49,12 +78,16 @@ def settings_of_yaml(cfg) -> dict[str, object]:
         "length": (solver.EPOCHS if in_epochs else solver.MAX_ITER, unit),
         "steps": (() if is_cosine else tuple(steps), unit),
         "warmup": warmup or (solver.WARMUP_ITERS, ITERATIONS),
+        "warmup_factor": solver.WARMUP_FACTOR,
+        "starts_after_warmup": solver.RESCALE_INTERVAL,
         "rfs_threshold": data.REPEAT_THRESHOLD if has_rfs else None,
         "rfs_rounding": data.REPEAT_ROUNDING if has_rfs else None,
         "input_format": cfg.INPUT.FORMAT,
         "short_sides": tuple(cfg.INPUT.MIN_SIZE_TRAIN),
         "longest_side": cfg.INPUT.MAX_SIZE_TRAIN,
         "clip_norm": clip.CLIP_VALUE if clip.ENABLED else None,
+        "crop_size": cfg.INPUT.CLASSIFICATION.CROP_SIZE,
+        "resize_test": cfg.INPUT.CLASSIFICATION.RESIZE_TEST,
     }
 
 
@@ -65,15 +98,21 @@ def settings_of_lazy(cfg) -> dict[str, object]:
     warmup = round(cfg.lr_multiplier.get("warmup_length", 0) * length, 6)
     sampler = loader.get("sampler")
     resize = loader.mapper.get("augmentations", [{}])[0]
+    crop = loader.mapper.get("transform", {"transforms": [{}]})["transforms"][0]
+    test = cfg.dataloader.test.mapper.get("transform", {"transforms": [{}]})["transforms"][0]
     return {
         "images_per_step": loader.total_batch_size,
+        "optimizer": OPTIMIZERS[optimizer._target_],
         "lr": optimizer.lr,
-        "momentum": optimizer.momentum,
+        "momentum": optimizer.get("momentum"),
         "nesterov": optimizer.get("nesterov", False),
         "weight_decay": optimizer.weight_decay,
         "length": (length, unit),
         "steps": (tuple(schedule.get("milestones", ())), unit),
         "warmup": (warmup, unit),
+        "warmup_factor": cfg.lr_multiplier.get("warmup_factor"),
+        "starts_after_warmup": cfg.lr_multiplier.get("rescale_interval", False),
+        "amp": train.amp.enabled,
         "rfs_threshold": sampler and sampler.repeat_factors.repeat_thresh,
         "rfs_rounding": sampler
         and ("ceil" if sampler._target_ is CeilRepeatFactorTrainingSampler else "stochastic"),
@@ -81,17 +120,19 @@ def settings_of_lazy(cfg) -> dict[str, object]:
         "short_sides": tuple(resize.get("short_edge_length", ())),
         "longest_side": resize.get("max_size"),
         "clip_norm": optimizer.get("max_norm"),
+        "crop_size": crop.get("size"),
+        "resize_test": test.get("size"),
     }
 
 
 def settings_of(recipe, form) -> dict[str, object]:
     """All settings of the config of a recipe, in its ``yaml`` or ``lazy`` form."""
-    twins = Twins(CONFIGS / f"{recipe.config}.yaml")
-    model, lazy_model = twins.models
     if form == "yaml":
-        found = {**settings_of_yaml(twins.cfg), **model_settings_of(model)}
+        cfg = load_yaml(CONFIGS / f"{recipe.config}.yaml")
+        found = {**settings_of_yaml(cfg), **model_settings_of(build_yaml_model(cfg))}
     else:
-        found = {**settings_of_lazy(twins.lazy), **model_settings_of(lazy_model)}
+        cfg = LazyConfig.load(str(CONFIGS / f"{recipe.config}.py"))
+        found = {**settings_of_lazy(cfg), **model_settings_of(build_lazy_model(cfg))}
     found["lr_per_image"] = found["lr"] / found["images_per_step"]
     return found
 
@@ -121,14 +162,19 @@ def expected(recipe, batch_size) -> dict[str, object]:
     return values
 
 
-@pytest.fixture(scope="module", params=RECIPES, ids=lambda recipe: recipe.config)
-def recipe(request):
+@pytest.fixture(scope="module", params=FORMS, ids=lambda form: f"{form[0].config}-{form[1]}")
+def recipe_and_form(request):
     return request.param
 
 
-@pytest.fixture(scope="module", params=["yaml", "lazy"])
-def found(recipe, request):
-    return settings_of(recipe, request.param)
+@pytest.fixture(scope="module")
+def recipe(recipe_and_form):
+    return recipe_and_form[0]
+
+
+@pytest.fixture(scope="module")
+def found(recipe_and_form):
+    return settings_of(*recipe_and_form)
 
 
 def test_a_config_has_the_numbers_of_its_official_recipe(recipe, found):

@@ -6,5 +6,5 @@ from ..common.cascade_mask_rcnn_fpn import model
 from .base_lvis_v1 import dataloader, lr_multiplier, optimizer, train  # noqa: F401
 
 model.roi_heads.num_classes = 1203
-for predictor in model.roi_heads.box_predictors:
-    predictor.loss_cls = L(EQLv2)(num_classes="${..num_classes}")
+for _predictor in model.roi_heads.box_predictors:
+    _predictor.loss_cls = L(EQLv2)(num_classes="${..num_classes}")

@@ -45,7 +45,7 @@ model = L(SemanticSegmentor)(
         decoder_channels=[256, 256],
         common_stride=4,
         norm="SyncBN",
-        train_size=(512, 512),
+        train_size=None,  # pooled over the whole image, whatever its size
         ignore_value=255,
     ),
     pixel_mean=[103.53, 116.28, 123.675],

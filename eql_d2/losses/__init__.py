@@ -5,7 +5,7 @@ from .build import EQL_LOSS_REGISTRY, build_loss
 from .calibration import Calibration, LogitAdjustment, NorCal, build_calibration, calibrate
 from .dense import DenseLoss
 from .efl import EFL, EQFL
-from .eql import EQL, SEQL
+from .eql import EQL, SEQL, InstanceCountEQL
 from .eqlv2 import EQLv2
 from .gradient_statistics import GradientStatistics
 from .seesaw import SeesawLoss

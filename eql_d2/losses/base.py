@@ -9,6 +9,7 @@ from detectron2.config import CfgNode
 from torch import Tensor, nn
 
 from ..exceptions import InputError
+from .arguments import is_number
 from .gradient_statistics import GradientStatistics
 
 # One number per class that describes the training data, or a function that returns them, to be
@@ -25,8 +26,9 @@ class ClassificationLoss(nn.Module):
     and how to turn them into class probabilities, so that training and test cannot disagree.
 
     Logits are rows (R, K) with int64 targets (R,), or maps (N, K, H, W) with targets (N, H, W):
-    0..C-1 foreground, C background, negative: ignored. In a box head K is C + 1. Tasks without a
-    background, classification and segmentation, have K = C columns.
+    0..C-1 foreground, C background, negative: ignored, whatever the logits of such a row are. In a
+    box head K is C + 1. Tasks without a background, classification and segmentation, have K = C
+    columns.
 
     Attributes:
         num_classes: number C of foreground classes.
@@ -45,9 +47,9 @@ class ClassificationLoss(nn.Module):
 
     def __init__(self, num_classes: int, num_logits: int, prior_prob: float | None = None):
         super().__init__()
-        if num_classes < 1:
+        if not is_number(num_classes) or num_classes < 1:
             raise InputError(f"num_classes is {num_classes}: a loss needs at least one class")
-        if prior_prob is not None and not 0 < prior_prob < 1:
+        if prior_prob is not None and not (is_number(prior_prob) and 0 < prior_prob < 1):
             raise InputError(
                 f"prior_prob is {prior_prob}: give a probability between 0 and 1, for example 0.001"
             )
@@ -118,6 +120,10 @@ class ClassificationLoss(nn.Module):
 
         Returns:
             The scalar loss; zero, with zero gradient, for an empty batch.
+
+        Raises:
+            InputError: logits or targets of another shape; on a CPU also a target above the
+                background, or above C - 1 where there is none.
         """
         raise NotImplementedError
 
@@ -202,6 +208,23 @@ class ClassificationLoss(nn.Module):
                 f"{type(self).__name__} got targets of shape {tuple(targets.shape)} for logits of "
                 f"shape {tuple(logits.shape)}: give {'soft labels' if is_soft else 'labels'} of "
                 f"shape {tuple(expected)}"
+            )
+        self._check_targets(targets, logits.shape[1] - 1)
+
+    @torch.jit.unused
+    def _check_targets(self, targets: Tensor, largest: int) -> None:
+        """Refuse labels above the largest: at once on a CPU. A GPU is not waited for: there, as in
+        PyTorch's cross entropy, an assertion of the device ends the process."""
+        if targets.is_floating_point():
+            return
+        if targets.device.type != "cpu":
+            torch._assert_async((targets <= largest).all(), "a target is above the classes")
+        elif targets.numel() and int(targets.max()) > largest:
+            background = f", {self.num_classes} background" if largest == self.num_classes else ""
+            raise InputError(
+                f"{type(self).__name__} got the target {int(targets.max())}: with "
+                f"{self.num_classes} classes give 0 to {self.num_classes - 1}{background} or a "
+                "negative number for ignored"
             )
 
 

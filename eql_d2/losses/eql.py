@@ -6,63 +6,77 @@ from detectron2.config import configurable
 from torch import Tensor
 
 from ..exceptions import InputError
+from .arguments import is_number
 from .base import ClassificationLoss, Normalizer, PerClass, values_per_class
 from .baselines import SigmoidLoss, SoftmaxLoss
 from .build import EQL_LOSS_REGISTRY
 
 
-class _FrequencyLoss(ClassificationLoss):
-    """A loss that shields the tail: the classes in less than a share ``lambda_`` of the images."""
+class _TailLoss(ClassificationLoss):
+    """A loss that shields the tail: the classes of which a measure is below ``lambda_``.
+
+    The measure is the share of images; a subclass may have another one, in these attributes and in
+    ``_check_measure``.
+    """
 
     needs_image_frequency = True
+    # Name of the argument and of the buffer, what its values are, and whence they come
+    _measure = "image_frequency"
+    _values = "the share of training images of each class"
+    _getter = "get_image_frequency"
+    _lambda = "a share of images, 0 to 1"
 
     def __init__(
         self,
         num_classes: int,
-        image_frequency: PerClass,
+        measure: PerClass,
         lambda_: float,
         prior_prob: float | None = None,
     ):
         super().__init__(num_classes, num_logits=num_classes + 1, prior_prob=prior_prob)
         name = type(self).__name__
-        if lambda_ < 0:
-            raise InputError(f"lambda_ of {name} is {lambda_}: give a share of images, 0 to 1")
-        if image_frequency is None:
+        if not is_number(lambda_) or lambda_ < 0:
+            raise InputError(f"lambda_ of {name} is {lambda_}: give {self._lambda}")
+        if measure is None:
             raise InputError(
-                f"{name} has no image_frequency: give the share of training images of each class, "
-                "for example eql_d2.data.get_image_frequency(dataset_names)"
+                f"{name} has no {self._measure}: give {self._values}, for example "
+                f"eql_d2.data.{self._getter}(dataset_names)"
             )
         self.lambda_ = lambda_
-        self._get_image_frequency = image_frequency if callable(image_frequency) else None
+        self._get_measure = measure if callable(measure) else None
         # Not saved: it describes the training data of this run, whatever a checkpoint was
         # trained on, and test does not need it.
-        self.register_buffer("image_frequency", None, persistent=False)
-        if not callable(image_frequency):
-            self._set_image_frequency(image_frequency)
+        self.register_buffer(self._measure, None, persistent=False)
+        if not callable(measure):
+            self._set_measure(measure)
 
-    def _set_image_frequency(self, image_frequency: Tensor) -> None:
-        frequency = values_per_class(self, "image_frequency", image_frequency)
+    def _set_measure(self, measure: Tensor) -> None:
+        measure = values_per_class(self, self._measure, measure)
+        self._check_measure(measure)
+        setattr(self, self._measure, measure)
+
+    def _check_measure(self, frequency: Tensor) -> None:
         if not bool(((frequency >= 0) & (frequency <= 1)).all()):
             raise InputError(
                 f"image_frequency of {type(self).__name__} has values from {frequency.min():g} to "
                 f"{frequency.max():g}: give shares of images, from 0 to 1, not counts"
             )
-        self.image_frequency = frequency
 
     def prepare_training(self) -> None:
-        if self.image_frequency is None:
-            self._set_image_frequency(self._get_image_frequency())
+        if getattr(self, self._measure) is None:
+            self._set_measure(self._get_measure())
 
     def _is_tail(self, logits: Tensor) -> Tensor:
         """T of the paper, for all columns: bool (K,), False at the background column."""
         self.prepare_training()  # in a training loop of one's own nobody has called it
-        self.image_frequency = self.image_frequency.to(logits.device)
+        measure = getattr(self, self._measure).to(logits.device)
+        setattr(self, self._measure, measure)
         extra_columns = logits.shape[1] - self.num_classes
-        return F.pad(self.image_frequency < self.lambda_, (0, extra_columns), value=False)
+        return F.pad(measure < self.lambda_, (0, extra_columns), value=False)
 
 
 @EQL_LOSS_REGISTRY.register()
-class EQL(_FrequencyLoss, SigmoidLoss):
+class EQL(_TailLoss, SigmoidLoss):
     r"""Sigmoid cross entropy in which foreground samples do not push down the tail classes.
 
     .. math::
@@ -112,7 +126,50 @@ class EQL(_FrequencyLoss, SigmoidLoss):
 
 
 @EQL_LOSS_REGISTRY.register()
-class SEQL(_FrequencyLoss, SoftmaxLoss):
+class InstanceCountEQL(EQL):
+    """:class:`EQL` whose tail are the classes of few training instances, not of few images.
+
+    The official code goes by instances on Open Images.
+
+    Args:
+        num_classes, prior_prob: as for :class:`EQL`.
+        class_count: (C,) training instances of each class, or a function that returns it, called
+            before the first training step; :func:`eql_d2.data.get_class_count` gives images where
+            only they are known, as for Detectron2's LVIS.
+        lambda_: instances below which a class belongs to the tail. 1652 is the official value for
+            Open Images, the count of the 250th of its 500 classes.
+
+    Raises:
+        InputError: no counts, of another length than C, or negative; negative lambda.
+    """
+
+    needs_image_frequency = False
+    needs_class_count = True
+    _measure = "class_count"
+    _values = "the training instances of each class"
+    _getter = "get_class_count"
+    _lambda = "a number of instances"
+
+    @configurable
+    def __init__(
+        self,
+        num_classes: int,
+        class_count: PerClass,
+        lambda_: int = 1652,
+        prior_prob: float | None = 0.001,
+    ):
+        super().__init__(num_classes, class_count, lambda_, prior_prob)
+
+    def _check_measure(self, count: Tensor) -> None:
+        if not bool((count >= 0).all()):
+            raise InputError(
+                f"class_count of InstanceCountEQL has values down to {count.min():g}: give numbers "
+                "of instances"
+            )
+
+
+@EQL_LOSS_REGISTRY.register()
+class SEQL(_TailLoss, SoftmaxLoss):
     r"""Softmax cross entropy in which samples of other classes mostly do not push down the tail.
 
     .. math::
@@ -146,7 +203,7 @@ class SEQL(_FrequencyLoss, SoftmaxLoss):
         gamma: float = 0.9,
     ):
         super().__init__(num_classes, image_frequency, lambda_)
-        if not 0 <= gamma <= 1:
+        if not (is_number(gamma) and 0 <= gamma <= 1):
             raise InputError(f"gamma of SEQL is {gamma}: it is a probability, give 0 to 1")
         self.gamma = gamma
 

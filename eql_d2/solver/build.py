@@ -1,4 +1,4 @@
-"""SGD with the gradients of the whole model clipped together."""
+"""Optimizers: Detectron2's SGD, the same with another clipping, and LAMB."""
 
 from collections.abc import Callable
 
@@ -8,6 +8,7 @@ from detectron2.solver import build_optimizer as d2_build_optimizer
 from torch import nn
 
 from ..exceptions import InputError
+from .lamb import build_lamb
 
 
 class ClippedSGD(torch.optim.SGD):
@@ -37,13 +38,21 @@ class ClippedSGD(torch.optim.SGD):
 
 
 def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
-    """Detectron2's optimizer; with ``SOLVER.CLIP_GRADIENTS.CLIP_TYPE`` "full_model" one that clips
-    the gradients of the whole model to the norm ``CLIP_VALUE``.
+    """The optimizer ``SOLVER.OPTIMIZER``: "SGD", Detectron2's, or "LAMB", timm's.
+
+    With ``SOLVER.CLIP_GRADIENTS.CLIP_TYPE`` "full_model" SGD clips the gradients of the whole model
+    to the norm ``CLIP_VALUE``. LAMB has the learning rates and weight decays of SGD, and no
+    momentum of ``SOLVER``.
 
     Raises:
-        InputError: the type of clipping is unknown.
+        InputError: the optimizer or the type of clipping is unknown; LAMB is to clip, or timm is
+            missing.
     """
-    clipping = cfg.SOLVER.CLIP_GRADIENTS
+    name, clipping = cfg.SOLVER.OPTIMIZER, cfg.SOLVER.CLIP_GRADIENTS
+    if name not in ("SGD", "LAMB"):
+        raise InputError(f"SOLVER.OPTIMIZER is {name!r}: choose SGD or LAMB")
+    if name == "LAMB":
+        return _build_lamb(cfg, model)
     if not clipping.ENABLED or clipping.CLIP_TYPE in ("value", "norm"):
         return d2_build_optimizer(cfg, model)
     if clipping.CLIP_TYPE != "full_model":
@@ -56,3 +65,15 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     plain.SOLVER.CLIP_GRADIENTS.ENABLED = False
     groups = d2_build_optimizer(plain, model).param_groups
     return ClippedSGD(groups, max_norm=clipping.CLIP_VALUE, lr=cfg.SOLVER.BASE_LR)
+
+
+def _build_lamb(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
+    if cfg.SOLVER.CLIP_GRADIENTS.ENABLED:
+        raise InputError(
+            "SOLVER.CLIP_GRADIENTS.ENABLED is True, but LAMB clips by itself: set it to False"
+        )
+    groups = [
+        {key: group[key] for key in ("params", "lr", "weight_decay")}
+        for group in d2_build_optimizer(cfg, model).param_groups
+    ]
+    return build_lamb(groups, lr=cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY)

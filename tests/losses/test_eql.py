@@ -1,8 +1,10 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from detectron2.config import get_cfg
 
-from eql_d2 import EQL, SEQL, InputError, SigmoidCE, SoftmaxCE
+from eql_d2 import EQL, SEQL, InputError, InstanceCountEQL, SigmoidCE, SoftmaxCE, add_eql_config
+from eql_d2.losses import build_loss
 
 NUM_CLASSES = 4
 # Classes 2 and 3 are the tail.
@@ -138,7 +140,43 @@ def test_wrong_frequencies_are_refused(cls, frequency, message):
         cls(NUM_CLASSES, frequency)
 
 
+def test_instance_count_eql_shields_the_classes_of_few_instances():
+    """Not those of few images; at lambda itself a class is no longer tail."""
+    loss = InstanceCountEQL(NUM_CLASSES, torch.tensor([9000, 1653, 1652, 1651]))
+    by_images = EQL(NUM_CLASSES, torch.tensor([0.5, 0.5, 0.5, 0.1]), lambda_=0.2)
+    assert loss(*batch()) == by_images(*batch())
+    torch.testing.assert_close(gradient(loss, *batch()), gradient(by_images, *batch()))
+    assert not loss.state_dict()
+
+
+def test_instance_count_eql_is_built_with_the_counts_of_the_training_data():
+    cfg = get_cfg()
+    add_eql_config(cfg)
+    cfg.merge_from_list(["MODEL.EQL.LOSS", "InstanceCountEQL"])
+    cfg.merge_from_list(["MODEL.EQL.INSTANCECOUNTEQL.LAMBDA", "10"])
+    counts = {"class_count": lambda: torch.tensor([30, 20, 10, 5])}
+    loss = build_loss(cfg, NUM_CLASSES, image_frequency=lambda: 1 / 0, **counts)
+    assert loss.lambda_ == 10 and loss.prior_prob == 0.001
+    given = EQL(NUM_CLASSES, torch.tensor([1, 1, 1, 0.0]), lambda_=0.5)
+    assert loss(*batch()) == given(*batch())
+
+
+@pytest.mark.parametrize(
+    "count, message",
+    [
+        (torch.ones(3), r"class_count of InstanceCountEQL has shape \(3,\): with 4 classes"),
+        (torch.tensor([5, 1, 1, -1]), "values down to -1: give numbers of instances"),
+        (None, "no class_count: give the training instances of each class, .*get_class_count"),
+    ],
+)
+def test_wrong_counts_are_refused(count, message):
+    with pytest.raises(InputError, match=message):
+        InstanceCountEQL(NUM_CLASSES, count)
+
+
 def test_wrong_arguments_are_refused():
+    with pytest.raises(InputError, match="lambda_ of InstanceCountEQL is -1: give a number of"):
+        InstanceCountEQL(NUM_CLASSES, torch.ones(4), lambda_=-1)
     with pytest.raises(InputError, match="lambda_ of EQL is -1"):
         EQL(NUM_CLASSES, FREQUENCY, lambda_=-1)
     with pytest.raises(InputError, match="gamma of SEQL is 1.5"):

@@ -1,9 +1,11 @@
+import sys
+
 import pytest
 import torch
 from torch import nn
 
 from eql_d2 import InputError
-from eql_d2.solver import ClippedSGD, build_optimizer
+from eql_d2.solver import ClippedSGD, build_lamb, build_optimizer
 
 
 def test_all_gradients_are_scaled_by_one_factor():
@@ -49,3 +51,40 @@ def test_f_there_is_one_key_for_clipping_and_the_old_one_is_no_longer_taken(tiny
 def test_a_norm_must_be_positive():
     with pytest.raises(InputError, match="max_norm of ClippedSGD is -1"):
         ClippedSGD([nn.Parameter(torch.zeros(1))], max_norm=-1.0, lr=0.1)
+
+
+def test_lamb_has_the_rates_and_decays_of_sgd_and_no_momentum(tiny_cfg):
+    model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    tiny_cfg.SOLVER.update(WEIGHT_DECAY=0.02, WEIGHT_DECAY_NORM=0.5, BASE_LR=0.008)
+    plain = build_optimizer(tiny_cfg, model)
+    tiny_cfg.SOLVER.OPTIMIZER = "LAMB"
+    lamb = build_optimizer(tiny_cfg, model)
+    assert type(lamb).__name__ == "Lamb" and len(lamb.param_groups) == 2
+    for ours, theirs in zip(lamb.param_groups, plain.param_groups):
+        assert ours["params"] == theirs["params"] and "momentum" not in ours
+        assert (ours["lr"], ours["weight_decay"]) == (theirs["lr"], theirs["weight_decay"])
+
+
+def test_lamb_steps_by_the_size_of_the_weights():
+    """The formula of the paper: the first step of Adam is the sign, scaled to the weight's norm."""
+    weight = nn.Parameter(torch.tensor([3.0, -4.0]))
+    optimizer = build_lamb([weight], lr=0.01, weight_decay=0.02)
+    weight.grad = torch.tensor([0.3, 0.3])
+    optimizer.step()
+    update = 1 + 0.02 * torch.tensor([3.0, -4.0])  # bias-corrected m / sqrt(v) is 1
+    expected = torch.tensor([3.0, -4.0]) - 0.01 * 5 * update / update.norm()
+    torch.testing.assert_close(weight.detach(), expected, rtol=1e-4, atol=0)
+
+
+def test_an_optimizer_that_cannot_be_is_refused(tiny_cfg, monkeypatch):
+    model = nn.Linear(2, 2)
+    tiny_cfg.SOLVER.OPTIMIZER = "Adam"
+    with pytest.raises(InputError, match="SOLVER.OPTIMIZER is 'Adam': choose SGD or LAMB"):
+        build_optimizer(tiny_cfg, model)
+    tiny_cfg.SOLVER.OPTIMIZER = "LAMB"
+    monkeypatch.setitem(sys.modules, "timm.optim", None)
+    with pytest.raises(InputError, match="is timm's: pip install"):
+        build_optimizer(tiny_cfg, model)
+    tiny_cfg.SOLVER.CLIP_GRADIENTS.ENABLED = True
+    with pytest.raises(InputError, match="LAMB clips by itself: set it to False"):
+        build_optimizer(tiny_cfg, model)
