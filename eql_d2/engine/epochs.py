@@ -7,11 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 from detectron2.config import CfgNode, get_cfg, instantiate
+from detectron2.engine import DefaultTrainer
+from detectron2.utils.comm import get_world_size
 from omegaconf import DictConfig
 
 from ..data import training_records
 from ..exceptions import InputError
-from .prior import random_numbers_given_back
+from ..random_numbers import random_numbers_given_back
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +72,10 @@ def with_iterations(cfg: CfgNode, build_train_loader: Callable[[CfgNode], Iterab
     """The config with iterations in the place of ``SOLVER.EPOCHS``, ``EPOCH_STEPS`` and
     ``WARMUP_EPOCHS``. Collective.
 
+    An epoch is counted in the batches of the processes at hand: with
+    ``SOLVER.REFERENCE_WORLD_SIZE`` the config is scaled to them first. Scaled iterations would not
+    do, for an epoch of 3.1 iterations is counted as 4, one of twice the batch as 2.
+
     Random numbers that building the loader draws are given back: a training in epochs is the
     training with the same iterations in its config.
 
@@ -80,6 +86,7 @@ def with_iterations(cfg: CfgNode, build_train_loader: Callable[[CfgNode], Iterab
     if not cfg.SOLVER.EPOCHS:
         return cfg
     _check(cfg.SOLVER)
+    cfg = DefaultTrainer.auto_scale_workers(cfg, get_world_size())
     with random_numbers_given_back():
         epoch = epoch_of(build_train_loader(cfg), cfg.SOLVER.IMS_PER_BATCH)
     found = cfg.clone()
@@ -98,9 +105,12 @@ def with_iterations(cfg: CfgNode, build_train_loader: Callable[[CfgNode], Iterab
     return found
 
 
-def with_iterations_lazy(cfg: DictConfig) -> DictConfig:
-    """The same for a LazyConfig with ``train.epochs``. Its ``lr_multiplier`` goes by the share of
-    the training that is over, so it stays as it is."""
+def with_iterations_lazy(
+    cfg: DictConfig, build_train_loader: Callable[[DictConfig], Iterable] = instantiate
+) -> DictConfig:
+    """The same for a LazyConfig with ``train.epochs``; the loader is built from its
+    ``dataloader.train``. Its ``lr_multiplier`` goes by the share of the training that is over, so
+    it stays as it is."""
     epochs = cfg.train.get("epochs", 0)
     if not epochs:
         return cfg
@@ -108,7 +118,7 @@ def with_iterations_lazy(cfg: DictConfig) -> DictConfig:
         raise InputError(_both("train.max_iter", cfg.train.max_iter, "train.epochs", epochs))
     _check_positive("train.epochs", epochs)
     with random_numbers_given_back():
-        loader = instantiate(cfg.dataloader.train)
+        loader = build_train_loader(cfg.dataloader.train)
     epoch = epoch_of(loader, cfg.dataloader.train.total_batch_size)
     cfg = cfg.copy()
     cfg.train.max_iter, cfg.train.epochs = epochs * epoch.iterations, 0

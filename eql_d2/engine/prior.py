@@ -1,12 +1,8 @@
 """The prior of one-stage detectors: where it lets the classes begin, and one that fits the data."""
 
-import contextlib
 import logging
-import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-import numpy as np
-import torch
 from detectron2.config import CfgNode, instantiate
 from detectron2.engine import HookBase
 from detectron2.modeling import build_model
@@ -16,6 +12,7 @@ from torch import nn
 from ..data import category_table, training_records
 from ..exceptions import InputError
 from ..modeling import has_regime, predict_regime
+from ..random_numbers import random_numbers_given_back
 
 logger = logging.getLogger(__name__)
 
@@ -103,13 +100,16 @@ def with_found_prior(cfg: CfgNode, build_train_loader: Callable[[CfgNode], Itera
     return found
 
 
-def with_found_prior_lazy(cfg: DictConfig) -> DictConfig:
-    """The same for a LazyConfig in which ``model.loss_cls.prior_prob`` is "auto"."""
+def with_found_prior_lazy(
+    cfg: DictConfig, build_train_loader: Callable[[DictConfig], Iterable] = instantiate
+) -> DictConfig:
+    """The same for a LazyConfig in which ``model.loss_cls.prior_prob`` is "auto"; the loader is
+    built from its ``dataloader.train``."""
     if OmegaConf.select(cfg, _LAZY_KEY) != "auto":
         return cfg
     prior = find_prior(
         lambda: instantiate(without_auto_prior(cfg).model),
-        lambda: instantiate(cfg.dataloader.train),
+        lambda: build_train_loader(cfg.dataloader.train),
         cfg.dataloader.train.dataset.names,
     )
     return _with_prior(cfg, prior)
@@ -124,15 +124,3 @@ def _with_prior(cfg: DictConfig, prior: float | None) -> DictConfig:
     cfg = cfg.copy()
     OmegaConf.update(cfg, _LAZY_KEY, prior)
     return cfg
-
-
-@contextlib.contextmanager
-def random_numbers_given_back() -> Iterator[None]:
-    """Leave the states of Python's, NumPy's and PyTorch's random numbers as they were."""
-    of_python, of_numpy, of_torch = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    try:
-        yield
-    finally:
-        random.setstate(of_python)
-        np.random.set_state(of_numpy)
-        torch.set_rng_state(of_torch)

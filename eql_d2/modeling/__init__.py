@@ -11,6 +11,7 @@ from .fast_rcnn import EQLFastRCNNOutputLayers
 from .fpn import LateralFPN, LateralP6P7, build_improved_baseline_resnet_fpn_backbone
 from .improved_baseline import EQLImprovedBaseline
 from .initial_regime import InitialRegime, has_regime, initial_regime, predict_regime
+from .legacy_boxes import EQLImprovedBaselineLegacyBoxes
 from .retinanet import EQLRetinaNet
 from .roi_heads import EQLCascadeROIHeads, EQLRes5ROIHeads, EQLROIHeads
 from .semantic_seg import EQLDeepLabV3PlusHead, EQLSemSegFPNHead

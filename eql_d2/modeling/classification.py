@@ -11,8 +11,10 @@ from detectron2.utils.events import get_event_storage
 from detectron2.utils.registry import Registry
 from torch import Tensor, nn
 
+from ..data import build_batch_mixing
 from ..exceptions import InputError
 from ..losses import ClassificationLoss
+from ..losses.arguments import is_number
 from .head_loss import build_head_loss
 
 # Vectors that are shorter count as zero, as in F.normalize.
@@ -87,7 +89,7 @@ class CosineClassifier(nn.Module):
     @configurable
     def __init__(self, in_features: int, num_classes: int, temperature: float = 30.0):
         super().__init__()
-        if not temperature > 0:
+        if not is_number(temperature) or temperature <= 0:
             raise InputError(
                 f"temperature of CosineClassifier is {temperature}: it must be positive, give 30"
             )
@@ -133,12 +135,12 @@ class ImageClassifier(nn.Module):
         pixel_mean: mean of each channel, in the order of the images, in units of 0 to 255.
         pixel_std: standard deviations that images are divided by.
         batch_transform: applied in training to normalised images (N, 3, H, W) and labels int64
-            (N,), which it may turn into soft labels (N, C): MixUp or CutMix of
-            ``torchvision.transforms.v2``. The loss must take soft labels.
+            (N,), which it may turn into soft labels (N, C): see :func:`build_batch_mixing`. The
+            loss must take soft labels.
 
     Raises:
-        InputError: the backbone has no such output, or classifier and loss are for different
-            numbers of classes.
+        InputError: the backbone has no such output, classifier and loss are for different numbers
+            of classes, or the loss takes no soft labels and there is a batch transform.
     """
 
     @configurable
@@ -156,6 +158,11 @@ class ImageClassifier(nn.Module):
         super().__init__()
         _channels(backbone, in_feature)
         loss_cls.check_head(classifier.num_classes)
+        if batch_transform is not None and not loss_cls.takes_soft_labels:
+            raise InputError(
+                f"{type(loss_cls).__name__} takes no soft labels, which mixup and CutMix make: "
+                "leave out INPUT.CLASSIFICATION.MIXUP and CUTMIX, or take another MODEL.EQL.LOSS"
+            )
         loss_cls.init_bias(classifier.bias)
         self.backbone = backbone
         self.classifier = classifier
@@ -169,13 +176,16 @@ class ImageClassifier(nn.Module):
     def from_config(cls, cfg):
         backbone = build_backbone(cfg)
         in_feature = cfg.MODEL.CLASSIFIER.IN_FEATURE
+        num_classes = cfg.MODEL.CLASSIFIER.NUM_CLASSES
+        mixing = cfg.INPUT.CLASSIFICATION
         return {
             "backbone": backbone,
             "classifier": build_classifier(cfg, _channels(backbone, in_feature)),
-            "loss_cls": build_head_loss(cfg, cfg.MODEL.CLASSIFIER.NUM_CLASSES),
+            "loss_cls": build_head_loss(cfg, num_classes),
             "in_feature": in_feature,
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
+            "batch_transform": build_batch_mixing(mixing.MIXUP, mixing.CUTMIX, num_classes),
         }
 
     @property

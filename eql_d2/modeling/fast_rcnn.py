@@ -69,4 +69,5 @@ class EQLFastRCNNOutputLayers(FastRCNNOutputLayers):
         inference drops."""
         scores = self.loss_cls.scores(self.loss_cls.calibration(predictions[0]))
         scores = torch.cat([scores, torch.zeros_like(scores[:, :1])], dim=1)
-        return scores.split([len(p) for p in proposals], dim=0)
+        # len() would be a constant in a trace; in its own files Detectron2 replaces it.
+        return scores.split([p.__len__() for p in proposals], dim=0)

@@ -92,6 +92,9 @@ class EQLSemSegFPNHead(_LossModule, SemSegFPNHead):
 class EQLDeepLabV3PlusHead(_LossModule, DeepLabV3PlusHead):
     """The ``DeepLabV3PlusHead`` of Detectron2's DeepLab with the loss given as a module.
 
+    A yaml config pools over the whole image, as DeepLab does in training. Detectron2 pools over
+    windows of the size of the training crop, and refuses images that are not of a multiple of it.
+
     Args:
         input_shape: shapes of the features, by name.
         loss_cls: classification loss; the mean over the pixels that are not ignored.
@@ -101,6 +104,10 @@ class EQLDeepLabV3PlusHead(_LossModule, DeepLabV3PlusHead):
         InputError: the loss is for another number of classes; hard pixel mining is asked for,
             which would choose the negatives that the gradient ratio counts.
     """
+
+    @classmethod
+    def from_config(cls, cfg, input_shape):
+        return super().from_config(cfg, input_shape) | {"train_size": None}
 
     @configurable
     def __init__(

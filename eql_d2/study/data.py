@@ -23,6 +23,7 @@ GENERATED = {
 # How many words follow each data option of train_net.py, and which of them are paths
 OPTIONS = {
     "--dataset": (3, (1, 2)),
+    "--long-tail": (5, (1, 2)),
     "--class-folder": (2, (1,)),
     "--long-tail-folder": (4, (1,)),
     "--mask-folder": (4, (1, 2, 3)),

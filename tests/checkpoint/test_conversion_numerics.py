@@ -7,7 +7,7 @@ from detectron2.modeling import build_model
 from detectron2.structures import Boxes
 
 from eql_d2.checkpoint import EQLCheckpointer
-from tests.checkpoint.test_conversion import config_of, convert
+from tests.checkpoint.converted import config_of, convert
 from tests.reference import foreign_models as foreign
 
 NUM_CLASSES = 4

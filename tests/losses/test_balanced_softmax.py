@@ -8,8 +8,8 @@ from detectron2.config import get_cfg
 from eql_d2 import BalancedSoftmax, InputError, SoftmaxEQL, add_eql_config
 from eql_d2.distributed import end_process_group
 from eql_d2.losses import build_loss
-from tests.losses.test_parity import relative_difference
 from tests.losses.test_softmax_eql import C, batch, value_and_gradient
+from tests.losses.trajectory import follow
 from tests.reference.balanced_softmax import ReferenceBalancedSoftmax
 
 COUNT = torch.tensor([400, 80, 20, 5, 1, 1])
@@ -66,17 +66,7 @@ def test_it_is_softmax_eql_with_counts_for_gradients():
 def test_200_steps_equal_the_reference(background, tau):
     loss = BalancedSoftmax(C, COUNT, tau)
     reference = ReferenceBalancedSoftmax(COUNT, tau, background)
-    generator = torch.Generator().manual_seed(0)
-    weight, worst = torch.zeros(8, C + background), 0.0
-    share = torch.logspace(0, -2, C + background)
-    for _ in range(200):
-        targets = torch.multinomial(share, 16, replacement=True, generator=generator)
-        features = torch.randn(16, 8, generator=generator) + F.one_hot(targets, 8)
-        logits = (features @ weight).requires_grad_()
-        value, gradient = value_and_gradient(loss, logits, targets)
-        expected = reference.step(logits, targets)
-        worst = max(worst, *map(relative_difference, (value.detach(), gradient), expected))
-        weight -= 0.5 * features.t() @ gradient
+    worst, weight = follow(loss, reference, C + background)
     assert worst <= 1e-5 and weight.abs().max() > 0.1
 
 

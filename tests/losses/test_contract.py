@@ -14,6 +14,7 @@ from eql_d2 import (
     EQLv2,
     FocalLoss,
     InputError,
+    InstanceCountEQL,
     SeesawLoss,
     SigmoidCE,
     SoftmaxCE,
@@ -24,14 +25,15 @@ from eql_d2.losses import build_loss
 
 C = 6
 PEERS = [BalancedSoftmax, SeesawLoss]
-LOSSES = [SoftmaxCE, SigmoidCE, FocalLoss, EQL, SEQL, EQLv2, SoftmaxEQL, EFL, EQFL, *PEERS]
+BY_MEASURE = [EQL, InstanceCountEQL, SEQL]
+LOSSES = [SoftmaxCE, SigmoidCE, FocalLoss, *BY_MEASURE, EQLv2, SoftmaxEQL, EFL, EQFL, *PEERS]
 WITH_STATISTICS = [EQLv2, SoftmaxEQL, EFL, EQFL]
 
 
 def build(loss_class, **kwargs):
     if loss_class in (EQL, SEQL):
         kwargs["image_frequency"] = torch.tensor([0.5, 0.2, 1e-5, 0.3, 1e-5, 0.1])
-    if loss_class is BalancedSoftmax:
+    if loss_class in (BalancedSoftmax, InstanceCountEQL):
         kwargs["class_count"] = torch.tensor([400, 80, 20, 5, 1, 1])
     return loss_class(C, **kwargs)
 

@@ -15,6 +15,7 @@ from eql_d2 import (
 )
 from eql_d2.losses.softmax_eql import gradient_margins, neutral_margin
 from tests.losses.test_parity import relative_difference
+from tests.losses.trajectory import follow
 from tests.reference.softmax_eql import ReferenceSoftmaxEQL
 
 C = 6
@@ -101,17 +102,7 @@ def test_t6_pos_and_neg_adds_the_gradients_not_the_ratio():
 def test_200_steps_equal_the_reference(background, kwargs):
     loss, num_columns = SoftmaxEQL(C, **kwargs), C + background
     reference = ReferenceSoftmaxEQL(C, background=background, **kwargs)
-    generator = torch.Generator().manual_seed(0)
-    weight, worst = torch.zeros(8, num_columns), 0.0
-    share = torch.logspace(0, -2, num_columns)
-    for _ in range(200):
-        targets = torch.multinomial(share, 16, replacement=True, generator=generator)
-        features = torch.randn(16, 8, generator=generator) + F.one_hot(targets, 8)
-        logits = (features @ weight).requires_grad_()
-        value, gradient = value_and_gradient(loss, logits, targets)
-        expected = reference.step(logits, targets)
-        worst = max(worst, *map(relative_difference, (value.detach(), gradient), expected))
-        weight -= 0.5 * features.t() @ gradient
+    worst, _ = follow(loss, reference, num_columns)
     assert worst <= 1e-5
     assert relative_difference(loss.statistics.pos_grad, reference.pos_grad) <= 1e-5
     assert relative_difference(loss.statistics.neg_grad, reference.neg_grad) <= 1e-5

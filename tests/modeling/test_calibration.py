@@ -17,9 +17,7 @@ from eql_d2 import (
 )
 from eql_d2.engine.build import prepare_calibration
 from tests.conftest import as_retinanet
-from tests.modeling.test_classification import batch as image_batch
-from tests.modeling.test_classification import make_model
-from tests.modeling.test_roi_heads import (
+from tests.modeling.box_heads import (
     assert_exports_equal_eager,
     batch,
     bitmask_batch,
@@ -27,6 +25,8 @@ from tests.modeling.test_roi_heads import (
     proposals,
     train_step,
 )
+from tests.modeling.test_classification import batch as image_batch
+from tests.modeling.test_classification import make_model
 from tests.modeling.test_semantic_seg import FPN_ARGUMENTS, SHAPES, features, labels
 
 C = 5

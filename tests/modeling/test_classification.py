@@ -28,7 +28,7 @@ from eql_d2.modeling import (
     TorchvisionBackbone,
 )
 from tests.data.class_images import make_class_folders, make_image_list
-from tests.modeling.test_roi_heads import assert_bf16_trains_as_float32
+from tests.modeling.half_precision import assert_bf16_trains_as_float32
 
 CONFIG = Path(__file__).parents[2] / "configs/quick_schedules/Base-instant-Classification.yaml"
 SIZES = [12, 6, 2]
@@ -298,8 +298,10 @@ class SameBatchesTrainer(Trainer):
         super().run_step()
 
 
+@pytest.mark.parametrize("mixup", [0.0, 0.2])
 @pytest.mark.slow
-def test_resume_equals_the_uninterrupted_run_to_the_last_bit(registered_cfg, tmp_path):
+def test_resume_equals_the_uninterrupted_run_to_the_last_bit(registered_cfg, tmp_path, mixup):
+    registered_cfg.INPUT.CLASSIFICATION.MIXUP = mixup
     registered_cfg.SOLVER.MAX_ITER = 8
     registered_cfg.DATASETS.TEST = ()
 

@@ -8,7 +8,7 @@ from eql_d2 import InputError
 from eql_d2.engine.hooks import find_statistics
 from eql_d2.modeling.retinanet import top_candidates
 from tests.conftest import as_retinanet
-from tests.modeling.test_roi_heads import assert_bf16_trains_as_float32
+from tests.modeling.half_precision import assert_bf16_trains_as_float32
 
 C = 5
 

@@ -136,8 +136,13 @@ def test_bf16_autocast_trains_as_float32(head_class, plain_class, arguments):
 
 
 @pytest.mark.parametrize("size", [(253, 160), (61, 77), (8, 9)])
-def test_r_images_of_any_size_train_and_are_segmented(sem_seg_cfg, size):
-    """On a ResNet without FPN, which has no size divisibility: sides are no multiples of 8."""
+@pytest.mark.parametrize("head", ["EQLSemSegFPNHead", "EQLDeepLabV3PlusHead"])
+def test_r_images_of_any_size_train_and_are_segmented(sem_seg_cfg, head, size):
+    """On a ResNet without FPN, which has no size divisibility: sides are no multiples of 8, nor of
+    the crop, by whose size Detectron2's DeepLab pools."""
+    assert sem_seg_cfg.INPUT.CROP.ENABLED
+    sem_seg_cfg.MODEL.SEM_SEG_HEAD.NAME = head
+    sem_seg_cfg.MODEL.SEM_SEG_HEAD.ASPP_CHANNELS = 8
     sem_seg_cfg.MODEL.BACKBONE.NAME = "build_resnet_backbone"
     sem_seg_cfg.MODEL.RESNETS.OUT_FEATURES = ["res2", "res3"]
     sem_seg_cfg.MODEL.SEM_SEG_HEAD.IN_FEATURES = ["res2", "res3"]

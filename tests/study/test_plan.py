@@ -187,7 +187,8 @@ def test_data_options_are_those_of_train_net():
     assert {option: actions[option].nargs for option in OPTIONS} == {
         option: size for option, (size, _) in OPTIONS.items()
     }
-    assert {option for option in actions if option.endswith(("-folder", "--dataset"))} == {*OPTIONS}
+    of_data = ("-folder", "-tail", "--dataset")
+    assert {option for option in actions if option.endswith(of_data)} == {*OPTIONS}
     for name in GENERATED:
         args = train_net.get_parser().parse_args(generated_options(name))
         entries = args.dataset + args.class_folder + args.mask_folder

@@ -71,14 +71,15 @@ def _recipe(file: ForeignFile) -> Recipe:
         dropped={**COUNTERS, r"^backbone\.layer0\.[01]\.": "second names of conv1 and bn1"},
         config_file=f"configs/{of_lvis if num_classes == 1203 else 'Base-ImprovedBaseline.yaml'}",
         overrides={
+            "MODEL.META_ARCHITECTURE": "EQLImprovedBaselineLegacyBoxes",
             "MODEL.BACKBONE.NAME": "build_improved_baseline_resnet_fpn_backbone",
             "MODEL.RESNETS.DEPTH": depth,
             "MODEL.RETINANET.NUM_CLASSES": num_classes,
             **TORCHVISION_INPUT,
         },
         notes=[
-            "boxes of the source count pixels from corner to corner: in an image enlarged s times "
-            "they come out 1 - 1/s pixels too small at the right and below",
+            "boxes of the source count pixels from corner to corner: MODEL.META_ARCHITECTURE moves "
+            "their ends to the right and below, by 1 - 1/s pixels in an image enlarged s times",
         ],
     )
 

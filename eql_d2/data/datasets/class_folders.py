@@ -1,37 +1,24 @@
 """The user's own images for classification: one folder for each class, with a long tail on wish."""
 
 import glob
-import math
 import os
-from collections.abc import Sequence
-from typing import NamedTuple
 
-import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, has_file_allowed_extension
 
-from ...exceptions import InputError
+from ..validation.images import check_sample
+from ..validation.limits import Limits, check_paths, leads_outside
+from ..validation.report import Findings
 from .checks import check_name, read_class_file
+from .long_tail import LongTail, check_long_tail, long_tail_counts, shuffled
 
 # Optional, beside the class folders: one class name a line
 CLASS_FILE = "classes.txt"
-# The generator whose stream NumPy has promised never to change.
-_Random = np.random.RandomState
 
 
-class LongTail(NamedTuple):
-    """Which long tail to cut from a data set, profile "exp": see :func:`long_tail_counts`.
-
-    Attributes:
-        factor: images of the most frequent class over those of the rarest, at least 1.
-        seed: chooses the order of the classes and the images that stay, 0 or more.
-    """
-
-    factor: float
-    seed: int
-
-
-def register_class_folder(name: str, folder: str, *, long_tail: LongTail | None = None) -> None:
+def register_class_folder(
+    name: str, folder: str, *, long_tail: LongTail | None = None, limits: Limits = Limits()
+) -> None:
     """Register ``folder/<class name>/<images>``, after checking it.
 
     Classes are the folders, ordered by name, or the lines of ``folder/classes.txt`` if there is
@@ -44,13 +31,16 @@ def register_class_folder(name: str, folder: str, *, long_tail: LongTail | None 
         folder: path of the folder with the class folders.
         long_tail: keep only part of the images, by an exponential profile. The same arguments keep
             the same images.
+        limits: of the images.
 
     Raises:
         InputError: the name is taken; the folder is missing or has no class folder or no image; a
-            folder is not in ``classes.txt``; the factor is below 1 or the seed negative.
+            folder is not in ``classes.txt``; the factor is below 1 or the seed negative; of an even
+            sample of the images one cannot be used.
     """
     check_name(name)
     classes, files = _find_images(name, folder, long_tail)
+    check_sample(f"data set {name!r}", [path for paths in files for path in paths], limits)
     has_class_file = os.path.exists(os.path.join(folder, CLASS_FILE))
     empty = [class_name for class_name, paths in zip(classes, files) if not paths]
     counts = [len(paths) for paths in files]
@@ -83,73 +73,64 @@ def read_class_folder(
     ]
 
 
-def long_tail_counts(class_sizes: Sequence[int], long_tail: LongTail) -> list[int]:
-    r"""How many images each class keeps by the profile "exp".
-
-    The seed gives each class a rank k, 0 to C - 1. With n images in the largest class, the class of
-    rank k keeps
-
-    .. math:: \max(1, \mathrm{round}(n \cdot factor^{-k / (C - 1)}))
-
-    images, or all that it has if they are fewer.
-
-    Args:
-        class_sizes: images of each class, (C,).
-        long_tail: factor and seed.
-
-    Returns:
-        (C,), in the order of `class_sizes`.
-    """
-    ranks = _Random(long_tail.seed).permutation(len(class_sizes))
-    largest, last_rank = max(class_sizes), max(len(class_sizes) - 1, 1)
-    return [
-        min(size, max(1, round(largest * long_tail.factor ** (-int(rank) / last_rank))))
-        for size, rank in zip(class_sizes, ranks)
-    ]
-
-
 def _cut_long_tail(name: str, files: list[list[str]], long_tail: LongTail) -> list[list[str]]:
-    if not 1 <= long_tail.factor < math.inf:
-        raise InputError(
-            f"data set {name!r}: long-tail factor is {long_tail.factor}: give the images of the "
-            "most frequent class over those of the rarest, 1 or more"
-        )
-    if not 0 <= long_tail.seed < 2**32:
-        raise InputError(
-            f"data set {name!r}: long-tail seed is {long_tail.seed}: give 0 to 2^32 - 1"
-        )
+    check_long_tail(name, long_tail)
     counts = long_tail_counts([len(paths) for paths in files], long_tail)
-    kept = []
-    for label, (paths, count) in enumerate(zip(files, counts)):
-        # Each class draws from a stream of its own: one image more elsewhere changes nothing here.
-        order = _Random([long_tail.seed, label]).permutation(len(paths))
-        kept.append([paths[i] for i in sorted(order[:count])])
-    return kept
+    # The names of the files are in order: so are those that stay.
+    return [
+        sorted(shuffled(paths, label, long_tail)[:count])
+        for label, (paths, count) in enumerate(zip(files, counts))
+    ]
 
 
 def _find_images(
     name: str, folder: str, long_tail: LongTail | None
 ) -> tuple[list[str], list[list[str]]]:
     """Names of the classes and, for each, the paths of its images."""
-    where = f"data set {name!r}: folder {folder!r}"
+    findings = Findings(f"data set {name!r}")
+    classes, files = find_class_images(findings, folder)
+    findings.raise_error()
+    return classes, files if long_tail is None else _cut_long_tail(name, files, long_tail)
+
+
+def find_class_images(findings: Findings, folder: str) -> tuple[list[str], list[list[str]]]:
+    """Names of the classes and, for each, the paths of its images.
+
+    Args:
+        findings: what is wrong is added to it.
+        folder: with the class folders.
+    """
+    where = f"folder {folder!r}"
     if not os.path.isdir(folder):
-        raise InputError(f"{where} does not exist: check the path")
+        findings.error("missing folders", "check the path", [f"{where} does not exist"])
+        return [], []
     try:
         folders = [found for found in find_classes(folder)[0] if not found.startswith(".")]
-    except FileNotFoundError:  # there is no folder in it
+    except OSError:  # there is no folder in it, or it cannot be read
         folders = []
     classes = folders
     if os.path.exists(os.path.join(folder, CLASS_FILE)):
-        classes = read_class_file(name, os.path.join(folder, CLASS_FILE))
-        for unknown in sorted(set(folders) - set(classes)):
-            raise InputError(f"{where}: class folder {unknown!r} is not in its {CLASS_FILE}")
-    files = [_images_of(os.path.join(folder, class_name)) for class_name in classes]
-    if not any(files):
-        raise InputError(
-            f"{where} has no class folder with an image ({', '.join(IMG_EXTENSIONS)}): put the "
-            "images of each class into a folder with its name"
+        classes = read_class_file(findings, os.path.join(folder, CLASS_FILE))
+        findings.error(
+            f"class folders that are not in {CLASS_FILE}",
+            "add a line with the name or remove the folder",
+            sorted(set(folders) - set(classes)),
+            lambda unknown: f"{where}: class folder {unknown!r} is not in its {CLASS_FILE}",
         )
-    return classes, files if long_tail is None else _cut_long_tail(name, files, long_tail)
+        check_paths(findings, folder, classes, f"a line of {CLASS_FILE}", Limits())
+    files = [
+        _images_of(os.path.join(folder, class_name))
+        if "\0" not in class_name and not leads_outside(folder, class_name)
+        else []
+        for class_name in classes
+    ]
+    if not any(files):
+        findings.error(
+            "folders without images",
+            "put the images of each class into a folder with its name",
+            [f"{where} has no class folder with an image ({', '.join(IMG_EXTENSIONS)})"],
+        )
+    return classes, files
 
 
 def _images_of(folder: str) -> list[str]:

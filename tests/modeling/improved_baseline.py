@@ -1,0 +1,64 @@
+"""A narrow improved baseline and its inputs, for the tests."""
+
+import torch
+from detectron2.structures import Boxes, Instances
+from detectron2.utils.events import EventStorage
+
+from eql_d2 import EQLImprovedBaseline
+
+C, A = 5, 2
+SIZES = [(8, 10), (4, 5), (2, 3), (1, 2), (1, 1)]
+
+
+def as_improved_baseline(tiny_cfg):
+    """The improved baseline, narrow and with one convolution in each branch."""
+    tiny_cfg.MODEL.META_ARCHITECTURE = EQLImprovedBaseline.__name__
+    tiny_cfg.MODEL.BACKBONE.NAME = "build_improved_baseline_resnet_fpn_backbone"
+    tiny_cfg.MODEL.RESNETS.OUT_FEATURES = ["res3", "res4", "res5"]
+    tiny_cfg.MODEL.FPN.IN_FEATURES = ["res3", "res4", "res5"]
+    tiny_cfg.MODEL.FPN.OUT_CHANNELS = 64
+    tiny_cfg.MODEL.ANCHOR_GENERATOR.SIZES = [[6.0 * s, 8.0 * s] for s in (8, 16, 32, 64, 128)]
+    tiny_cfg.MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS = [[1.0]]
+    tiny_cfg.MODEL.ANCHOR_GENERATOR.OFFSET = 0.5
+    tiny_cfg.MODEL.RETINANET.NUM_CLASSES = C
+    tiny_cfg.MODEL.RETINANET.NUM_CONVS = 1
+    tiny_cfg.MODEL.RETINANET.NORM = "GN"
+    tiny_cfg.MODEL.RETINANET.BBOX_REG_LOSS_TYPE = "giou"
+    tiny_cfg.MODEL.RETINANET.SCORE_THRESH_TEST = 0.0
+    tiny_cfg.MODEL.RETINANET.TOPK_CANDIDATES_TEST = 6000
+    tiny_cfg.TEST.DETECTIONS_PER_IMAGE = 300
+    tiny_cfg.MODEL.MASK_ON = False
+    tiny_cfg.MODEL.EQL.LOSS = "EFL"
+    return tiny_cfg
+
+
+def batch(*num_objects):
+    generator = torch.Generator().manual_seed(3)
+    inputs = []
+    for count in num_objects:
+        instances = Instances((64, 80))
+        boxes = torch.tensor([[5.0, 5, 40, 40], [30, 20, 70, 60]])[:count]
+        instances.gt_boxes = Boxes(boxes)
+        instances.gt_classes = torch.tensor([0, 3])[:count]
+        image = 255 * torch.rand(3, 64, 80, generator=generator)
+        inputs.append({"image": image, "instances": instances, "height": 64, "width": 80})
+    return inputs
+
+
+def losses_of(model, inputs):
+    with EventStorage():
+        losses = model.train()(inputs)
+        sum(losses.values()).backward()
+    return losses
+
+
+def features(num_images):
+    return [torch.zeros(num_images, 1, *size) for size in SIZES]
+
+
+def random_predictions(num_images):
+    torch.manual_seed(5)
+    logits = [2 * torch.randn(num_images, A * C, *size) for size in SIZES]
+    deltas = [0.3 * torch.randn(num_images, A * 4, *size) for size in SIZES]
+    ious = [torch.randn(num_images, A, *size) for size in SIZES]
+    return logits, deltas, ious

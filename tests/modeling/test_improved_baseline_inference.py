@@ -1,0 +1,98 @@
+"""Detections of the improved baseline, and its export."""
+
+import pytest
+import torch
+from detectron2.export.flatten import TracingAdapter
+from detectron2.export.torchscript import scripting_with_instances
+from detectron2.modeling import build_model
+from detectron2.structures import Boxes, ImageList
+
+from eql_d2.modeling.improved_baseline import top_rated_candidates
+from tests.modeling.improved_baseline import (
+    A,
+    C,
+    as_improved_baseline,
+    batch,
+    features,
+    random_predictions,
+)
+from tests.reference import atss as reference
+
+
+@pytest.fixture
+def cfg(tiny_cfg):
+    return as_improved_baseline(tiny_cfg)
+
+
+@pytest.mark.parametrize(
+    "topk, score_thresh, limit", [(6000, 0.0, 300), (50, 0.0, 40), (50, 0.3, 300)]
+)
+def test_detections_are_those_of_the_dense_way(cfg, topk, score_thresh, limit):
+    cfg.MODEL.RETINANET.TOPK_CANDIDATES_TEST = topk
+    cfg.MODEL.RETINANET.SCORE_THRESH_TEST = score_thresh
+    cfg.TEST.DETECTIONS_PER_IMAGE = limit
+    model = build_model(cfg).eval()
+    predictions = random_predictions(2)
+    image_sizes = [(64, 80), (60, 70)]
+    images = ImageList(torch.zeros(2, 3, 64, 80), image_sizes)
+    results = model.forward_inference(images, features(2), predictions)
+    for image, found in enumerate(results):
+        boxes, scores, classes = reference.detections(
+            model.anchor_generator(features(1)),
+            [[x[image] for x in levels] for levels in predictions],
+            image_sizes[image],
+            num_classes=C,
+            score_thresh=score_thresh,
+            topk=topk,
+            nms_thresh=model.test_nms_thresh,
+            limit=limit,
+        )
+        assert len(found) == len(scores) > 10
+        torch.testing.assert_close(found.scores, scores)
+        torch.testing.assert_close(found.pred_boxes.tensor, boxes, rtol=1e-4, atol=1e-3)
+        assert torch.equal(found.pred_classes, classes)
+
+
+@pytest.mark.parametrize("scale", [0.01, 1.0, 20.0])
+@pytest.mark.parametrize("num_candidates", [1, 7, 6000])
+@pytest.mark.parametrize("score_thresh", [0.0, 0.2])
+def test_bound_of_the_candidates_loses_none(scale, num_candidates, score_thresh):
+    """Flat, ordinary and saturated maps: the scores are those of a sort of all products."""
+    for seed in range(10):
+        torch.manual_seed(seed)
+        logits = scale * torch.randn(A * 50, 6, 7) - 3
+        ious = scale * torch.randn(A, 6, 7)
+        dense = (logits.view(A, 50, -1).sigmoid() * ious.view(A, 1, -1).sigmoid()).flatten()
+        expected = dense.sort(descending=True)[0][: min(num_candidates, ious.numel())]
+        scores, anchor, classes = top_rated_candidates(logits, ious, score_thresh, num_candidates)
+        torch.testing.assert_close(scores, expected[expected > score_thresh])
+        y, x, a = anchor // A // 7, anchor // A % 7, anchor % A
+        product = logits[a * 50 + classes, y, x].sigmoid() * ious[a, y, x].sigmoid()
+        torch.testing.assert_close(product, scores)
+
+
+def test_inference_gives_finite_boxes_inside_the_image(cfg):
+    model = build_model(cfg).eval()
+    with torch.no_grad():
+        found = model(batch(2))[0]["instances"]
+    assert 0 < len(found) <= 300
+    boxes = found.pred_boxes.tensor
+    assert boxes.min() >= 0 and boxes[:, 2].max() <= 80 and boxes[:, 3].max() <= 64
+
+
+@pytest.mark.slow
+def test_export_by_tracing_and_scripting_equals_eager(cfg):
+    model = build_model(cfg).eval()
+    images = [255 * torch.rand(3, *size) for size in [(64, 80), (96, 64), (64, 32)]]
+    inputs = [{"image": images[0]}]
+    adapter = TracingAdapter(model, inputs, lambda model, inputs: model(inputs))
+    traced = torch.jit.trace(adapter, (images[0],), check_trace=False)
+    fields = {"pred_boxes": Boxes, "scores": torch.Tensor, "pred_classes": torch.Tensor}
+    scripted = scripting_with_instances(model, fields)
+    for image in images:  # the sizes of the first are no constants of the others
+        expected = model([{"image": image}])[0]["instances"]
+        found = adapter.outputs_schema(traced(image))[0]["instances"]
+        torch.testing.assert_close(found.scores, expected.scores)
+        found = scripted([{"image": image}])[0]
+        kept = found.pred_boxes.nonempty()  # boxes of the padding; eager leaves them out at the end
+        torch.testing.assert_close(found.scores[kept], expected.scores)
