@@ -4,13 +4,15 @@ TASK ?= twostage
 ITERS ?=
 SEED ?=
 STUDY ?=
+CONFIGS ?=
+JOBS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 REQUIREMENTS := requirements.txt
 
-.PHONY: demo study test lint bench clean
+.PHONY: demo study test lint bench zoo clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.ready
@@ -30,6 +32,10 @@ lint: $(VENV)/.ready
 
 bench: $(VENV)/.ready
 	$(BIN)/python -W ignore -m tests.benchmarks
+
+# Every config, or those in CONFIGS, for two steps on miniatures of its data; JOBS processes.
+zoo: $(VENV)/.ready
+	$(BIN)/python -W ignore -m tests.zoo $(if $(JOBS),--jobs $(JOBS)) $(CONFIGS)
 
 clean:
 	rm -rf $(VENV) output datasets/glyphs datasets/glyph_crops datasets/glyph_maps build *.egg-info .pytest_cache .ruff_cache

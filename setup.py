@@ -22,6 +22,7 @@ setup(
         "numpy",
         "pycocotools",
     ],
-    # Backbones; before 1.0.16 some networks, such as ConvNeXt, give the features of wrong strides
-    extras_require={"timm": ["timm>=1.0.16"]},
+    # Backbones, LAMB, ViTDet and Swin, whose crops need shapely; before 1.0.16 some networks, such
+    # as ConvNeXt, give the features of wrong strides
+    extras_require={"timm": ["timm>=1.0.16", "shapely"]},
 )

@@ -1,5 +1,6 @@
 """Cascade Mask R-CNN on Swin-B (arXiv 2103.14030), with the heads and numbers of Detectron2's
-projects/ViTDet/configs/COCO/cascade_mask_rcnn_swin_b_in21k_50ep.py. Needs timm."""
+projects/ViTDet/configs/COCO/cascade_mask_rcnn_swin_b_in21k_50ep.py. Needs timm and,
+to crop, shapely."""
 
 from detectron2.config import LazyCall as L
 from detectron2.modeling.backbone import SwinTransformer

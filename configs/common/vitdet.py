@@ -1,5 +1,5 @@
 """Mask R-CNN on ViTDet-B (arXiv 2203.16527), with the heads and numbers of Detectron2's
-configs/common/models/mask_rcnn_vitdet.py. Needs timm."""
+configs/common/models/mask_rcnn_vitdet.py. Needs timm and, to crop, shapely."""
 
 from functools import partial
 
