@@ -47,7 +47,7 @@ def read_json(path: str | os.PathLike, object_hook: Callable[[dict], Any] | None
             return json.load(file, object_hook=object_hook)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}; check the path") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(
             f"{path} is not valid JSON ({error}): it may be cut off, copy it again"
         ) from error

@@ -14,6 +14,7 @@ from .data import (
     DatasetMapper,
     SemSegMapper,
     adopt_training_classes,
+    check_has_masks,
     class_names,
 )
 from .exceptions import InputError
@@ -69,6 +70,7 @@ DETECTION = Task(
         "PanopticFPN": _BOX_HEADS,
         "EQLRetinaNet": _DENSE,
         "EQLImprovedBaseline": _DENSE,
+        "EQLImprovedBaselineLegacyBoxes": _DENSE,
     },
     class_list="thing_classes",
     mapper=DatasetMapper,
@@ -149,9 +151,12 @@ def check_data_sets(model: nn.Module, training: Sequence[str], test: Sequence[st
         training, test: names of data sets; what is not registered is not looked at.
 
     Raises:
-        InputError: the numbers differ, or the data sets have different classes.
+        InputError: the numbers differ, the data sets have different classes, or an instance of
+            theirs has no mask for a model with a mask head.
     """
     adopt_training_classes(training, test)
+    if getattr(getattr(model, "roi_heads", None), "mask_on", False):
+        check_has_masks([*training, *test])
     architecture = type(model).__name__
     entries = [task for task in TASKS if architecture in task.class_counts]
     for task in entries or [DETECTION]:

@@ -7,7 +7,10 @@ ROOT = Path(__file__).parents[1] / "eql_d2"
 # From the ground up: a layer imports those before it, and itself. Losses and data stand side by
 # side, so neither imports the other.
 LAYERS = [
-    {"exceptions", "files", "distributed", "versions", "config", "gradient_record"},
+    {
+        *("exceptions", "files", "distributed", "versions", "config", "gradient_record"),
+        "random_numbers",
+    },
     {"losses", "data", "solver", "checkpoint"},
     {"modeling", "evaluation"},
     {"tasks"},

@@ -1,4 +1,5 @@
-from .build import build_train_loader
+from .batch_mixing import build_batch_mixing
+from .build import build_train_loader, instantiate_train_loader
 from .category_counts import CategoryCounts, count_categories
 from .category_groups import (
     GROUP_NAMES,
@@ -20,6 +21,15 @@ from .datasets import (
     register_open_images,
     register_own_data,
 )
-from .samplers import CeilRepeatFactorTrainingSampler, round_repeat_factors
+from .resumable_loader import ResumableLoader, resumable
+from .samplers import (
+    CeilRepeatFactorTrainingSampler,
+    get_order,
+    round_repeat_factors,
+    set_order,
+)
 from .sem_seg_mapper import SemSegMapper, build_sem_seg_augmentation
 from .training_records import TrainingRecords, training_records
+from .validation.limits import Limits
+from .validation.mask_kinds import check_has_masks
+from .validation.repairs import fill_absent_fields

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from .image_files import read_label_map
+from .image_files import MAX_IMAGE_PIXELS, read_label_map
 
 logger = logging.getLogger(__name__)
 
@@ -71,10 +71,11 @@ def count_labels(name: str) -> CategoryCounts:
     metadata, records = MetadataCatalog.get(name), DatasetCatalog.get(name)
     logger.info(f"Counting the labels of {len(records)} label maps of {name}")
     num_classes, ignored = len(metadata.stuff_classes), metadata.ignore_label
+    max_pixels = metadata.get("max_image_pixels", MAX_IMAGE_PIXELS)
     pixel_count = np.zeros(num_classes, dtype=np.int64)
     image_count = np.zeros(num_classes, dtype=np.int64)
     for record in records:
-        labels = read_label_map(record["sem_seg_file_name"], num_classes, ignored)
+        labels = read_label_map(record["sem_seg_file_name"], num_classes, ignored, max_pixels)
         pixels = np.bincount(labels[labels != ignored], minlength=num_classes)
         pixel_count += pixels
         image_count += pixels > 0

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from numbers import Real
 
 import numpy as np
 
@@ -44,12 +45,12 @@ def frequency_groups(
     Raises:
         InputError: the thresholds do not rise.
     """
-    rare, common = thresholds
-    if not 0 <= rare < common:
+    if not _are_rising(thresholds):
         raise InputError(
             f"frequency thresholds are {tuple(thresholds)}: give the most images of a rare and "
             "of a common class, rising, for example (10, 100)"
         )
+    rare, common = thresholds
     return ["r" if count <= rare else "c" if count <= common else "f" for count in image_count]
 
 
@@ -90,7 +91,7 @@ def group_labels(
             f"MODEL.EQL.SEM_SEG.GROUP_BY is {group_by!r}: choose one of {', '.join(choices)}"
         )
     values, what = choices[group_by]
-    if len(thresholds) and not (len(thresholds) == 2 and 0 <= thresholds[0] < thresholds[1]):
+    if len(thresholds) and not _are_rising(thresholds):
         raise InputError(
             f"MODEL.EQL.SEM_SEG.GROUP_THRESHOLDS is {tuple(thresholds)}: give the largest value of "
             "a tail and of a common class, rising, or () for three groups of equal size"
@@ -102,6 +103,11 @@ def group_labels(
         groups = _equal_parts(-np.asarray(values), "fcr")
         how = f"terciles by {what}"
     return _with_sizes(groups, f"head / common / tail: {how}", "fcr", thresholds)
+
+
+def _are_rising(thresholds: Sequence[float]) -> bool:
+    are_two = len(thresholds) == 2 and all(isinstance(value, Real) for value in thresholds)
+    return are_two and 0 <= thresholds[0] < thresholds[1]
 
 
 def group_by_instances(instance_count: Sequence[int]) -> CategoryGroups:

@@ -39,9 +39,15 @@ def adopt_training_classes(training: Sequence[str], test: Sequence[str]) -> None
         training, test: names of registered data sets.
 
     Raises:
-        InputError: test data have a class that the training data do not have; a class folder of the
-            training data is empty.
+        InputError: test data have a class that the training data do not have, or are a long tail
+            cut from a file; a class folder of the training data is empty.
     """
+    for name in test:
+        if not MetadataCatalog.get(name).get("has_whole_file", True):
+            raise InputError(
+                f"test data {name!r} are a long tail cut from a file, in which the evaluator would "
+                "count what is left out as missed: register the whole file for the test, --dataset"
+            )
     for name in training:
         empty = MetadataCatalog.get(name).get("empty_classes")
         if empty:

@@ -9,7 +9,7 @@ from detectron2.config import CfgNode, configurable
 from PIL import Image
 
 from ..exceptions import InputError
-from .image_files import read_image
+from .image_files import MAX_IMAGE_PIXELS, read_image
 
 
 def build_classification_transform(
@@ -49,25 +49,32 @@ class ClassificationMapper:
     Args:
         transform: PIL image (RGB) to PIL image.
         image_format: "RGB" or "BGR", the order of the channels that the model takes.
+        max_image_pixels: larger images are refused; the default is Pillow's bound.
 
     Raises:
-        InputError: unknown format; or, when called, the image is missing or damaged.
+        InputError: unknown format; or, when called, the image is missing, damaged or too large.
     """
 
     @configurable
     def __init__(
-        self, *, transform: Callable[[Image.Image], Image.Image], image_format: str = "RGB"
+        self,
+        *,
+        transform: Callable[[Image.Image], Image.Image],
+        image_format: str = "RGB",
+        max_image_pixels: int = MAX_IMAGE_PIXELS,
     ):
         if image_format not in ("RGB", "BGR"):
             raise InputError(f"INPUT.FORMAT is {image_format!r}: classification takes RGB or BGR")
         self.transform = transform
         self.image_format = image_format
+        self.max_image_pixels = max_image_pixels
 
     @classmethod
     def from_config(cls, cfg, is_train):
         return {
             "transform": build_classification_transform(cfg, is_train),
             "image_format": cfg.INPUT.FORMAT,
+            "max_image_pixels": cfg.INPUT.MAX_IMAGE_PIXELS,
         }
 
     def __call__(self, record: dict) -> dict:
@@ -80,7 +87,7 @@ class ClassificationMapper:
             "image", uint8 (3, H, W); "label", int; "file_name"; "image_id".
         """
         source = f" of list {record['list_file']!r}" if "list_file" in record else ""
-        image = read_image(record["file_name"], "RGB", source)
+        image = read_image(record["file_name"], "RGB", source, self.max_image_pixels)
         image = np.asarray(self.transform(Image.fromarray(image)))
         if self.image_format == "BGR":
             image = image[:, :, ::-1]

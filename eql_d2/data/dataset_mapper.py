@@ -1,23 +1,59 @@
 """Detectron2's mapper, with a clear error for images that cannot be read."""
 
+import inspect
+
+from detectron2.config import configurable
 from detectron2.data import DatasetMapper as _DatasetMapper
 from detectron2.data.detection_utils import SizeMismatchError
 
 from ..exceptions import InputError
+from .image_files import MAX_IMAGE_PIXELS, check_header, pillow_bound_off, read_header, read_image
 
 
 class DatasetMapper(_DatasetMapper):
-    """Same as :class:`detectron2.data.DatasetMapper`.
+    """Same as :class:`detectron2.data.DatasetMapper`, for images of a bounded number of pixels.
+
+    Args:
+        max_image_pixels: larger images are refused before they are decoded; the default is
+            Pillow's bound.
+        *args, **kwargs: of Detectron2's class.
 
     Raises:
-        InputError: the image is missing, damaged, or not of the annotated size.
+        InputError: the image is missing, damaged, too large, not of 8 bits, or not of the annotated
+            size.
     """
 
+    @configurable
+    def __init__(self, *args, max_image_pixels: int = MAX_IMAGE_PIXELS, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.max_image_pixels = max_image_pixels
+
+    # All arguments by name, for what looks for unknown ones in a LazyConfig
+    __signature__ = inspect.signature(_DatasetMapper).replace(
+        parameters=[
+            *inspect.signature(_DatasetMapper).parameters.values(),
+            inspect.Parameter(
+                "max_image_pixels", inspect.Parameter.KEYWORD_ONLY, default=MAX_IMAGE_PIXELS
+            ),
+        ]
+    )
+
+    @classmethod
+    def from_config(cls, cfg, is_train: bool = True) -> dict:
+        max_image_pixels = cfg.INPUT.MAX_IMAGE_PIXELS
+        return super().from_config(cfg, is_train) | {"max_image_pixels": max_image_pixels}
+
     def __call__(self, dataset_dict: dict) -> dict:
+        path = dataset_dict["file_name"]
+        check_header(path, read_header(path), self.max_image_pixels)
         try:
-            return super().__call__(dataset_dict)
-        except (OSError, SizeMismatchError) as error:
+            with pillow_bound_off():
+                return super().__call__(dataset_dict)
+        except SizeMismatchError as error:
             raise InputError(
-                f"image {dataset_dict['file_name']!r} cannot be used "
-                f"({' '.join(str(error).split())}): replace it or remove it from the annotations"
+                f"image {path!r} cannot be used ({' '.join(str(error).split())}): replace it or "
+                "remove it from the annotations"
             ) from error
+        except Exception:
+            read_image(path, "RGB", max_pixels=self.max_image_pixels)  # raises if it is to blame
+            raise

@@ -1,42 +1,112 @@
 """Reading images and label maps, with a clear error for those that cannot be used."""
 
+import contextlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
 import numpy as np
 from detectron2.data import detection_utils
 from PIL import Image
 
 from ..exceptions import InputError
 
-# PIL has a SyntaxError for a broken PNG.
-_UNREADABLE = (OSError, SyntaxError)
+# Pillow's own bound, https://pillow.readthedocs.io/en/stable/reference/Image.html
+# ("a 24-bit image of a quarter of a gigabyte"), above which it warns of a decompression bomb.
+MAX_IMAGE_PIXELS = 1024**3 // 4 // 3
+_EXIF_ORIENTATION = 0x0112
+# Pillow's conversion to 8 bits clips these at 255, or has none: https://pillow.readthedocs.io/
+# en/stable/handbook/concepts.html#modes
+_NOT_8_BITS = ("F", "I", "LAB")
 
 
-def read_image(path: str, image_format: str, source: str = "") -> np.ndarray:
+class ImageHeader(NamedTuple):
+    """What the beginning of an image file says.
+
+    Attributes:
+        width, height: in pixels, turned as EXIF says if that comes before the pixels; Detectron2
+            turns the image in any case.
+        mode: Pillow's, for example "RGB".
+        has_16_bits: whether the file has more than the 8 bits a channel that are read.
+    """
+
+    width: int
+    height: int
+    mode: str
+    has_16_bits: bool
+
+
+def read_header(path: str, what: str = "image", source: str = "") -> ImageHeader:
+    """Read the beginning of an image or label map, which takes a fraction of a millisecond.
+
+    Args:
+        path: of the file.
+        what: it is, for the message.
+        source: where the path comes from, for the message.
+
+    Raises:
+        InputError: the file is missing or no image.
+    """
+    with pillow_bound_off(), _one_line(path, what, source), Image.open(path) as image:
+        width, height = image.size
+        if what == "image" and _is_turned(image):
+            width, height = height, width
+        # How the decoder is to read the file: "RGB;16B" is its upper 8 bits
+        raw = " ".join(str(tile[-1]) for tile in getattr(image, "tile", ()))
+        return ImageHeader(width, height, image.mode, "16" in image.mode or ";16" in raw)
+
+
+def check_header(path: str, header: ImageHeader, max_pixels: int, what: str = "image") -> None:
+    """Refuse what would fill the memory, and images that Pillow cannot convert to 8 bits.
+
+    Images of 16 or 32 bits a pixel in one channel are refused: Detectron2's ``read_image`` would
+    clip all values at 255. Those of 3 channels of 16 bits are read as their upper 8 bits, by Pillow
+    and so by Detectron2.
+
+    Raises:
+        InputError: the image has more than `max_pixels` pixels, or a mode that is not read.
+    """
+    width, height, mode, _ = header
+    if width * height > max_pixels:
+        raise InputError(
+            f"{what} {path!r} has {width} x {height} pixels, more than {max_pixels:,}: make it "
+            "smaller, or raise INPUT.MAX_IMAGE_PIXELS (LazyConfig: max_image_pixels of the mapper)"
+        )
+    if what == "image" and mode.startswith(_NOT_8_BITS):
+        raise InputError(
+            f"image {path!r} has mode {mode!r}, which is not read in 8 bits: convert it to an "
+            "8-bit image with the scale that your values need, or read it in a mapper of your own"
+        )
+
+
+def read_image(
+    path: str, image_format: str, source: str = "", max_pixels: int = MAX_IMAGE_PIXELS
+) -> np.ndarray:
     """Detectron2's ``read_image``: uint8 (H, W, 3), turned as EXIF says.
 
     Args:
         path: of the image.
         image_format: order of the channels, "RGB" or "BGR".
         source: where the path comes from, for the message.
+        max_pixels: see :func:`check_header`.
 
     Raises:
-        InputError: the image is missing or damaged.
+        InputError: the image is missing or damaged, or as for :func:`check_header`.
     """
-    try:
+    check_header(path, read_header(path, source=source), max_pixels)
+    with pillow_bound_off(), _one_line(path, "image", source):
         return detection_utils.read_image(path, image_format)
-    except _UNREADABLE as error:
-        raise InputError(
-            f"image {path!r}{source} cannot be used ({' '.join(str(error).split())}): replace it "
-            "or remove it from the data set"
-        ) from error
 
 
-def read_label_map(path: str, num_classes: int, ignore_label: int = 255) -> np.ndarray:
+def read_label_map(
+    path: str, num_classes: int, ignore_label: int = 255, max_pixels: int = MAX_IMAGE_PIXELS
+) -> np.ndarray:
     """Read a label map, checked.
 
     Args:
         path: an image of one 8-bit channel; palette images are read as indices.
         num_classes: number C of classes: labels are 0..C-1.
         ignore_label: value of pixels without a label.
+        max_pixels: see :func:`check_header`.
 
     Returns:
         uint8 (H, W).
@@ -45,18 +115,15 @@ def read_label_map(path: str, num_classes: int, ignore_label: int = 255) -> np.n
         InputError: the file is missing or damaged, has more than one channel, or a label that is
             not a class.
     """
-    try:
-        with Image.open(path) as image:
-            if image.mode not in ("L", "P"):
-                raise InputError(
-                    f"label map {path!r} has mode {image.mode!r}: it must be an image of one "
-                    "8-bit channel whose pixels are class indices"
-                )
-            labels = np.array(image)
-    except _UNREADABLE as error:
+    header = read_header(path, "label map")
+    check_header(path, header, max_pixels, "label map")
+    if header.mode not in ("L", "P"):
         raise InputError(
-            f"label map {path!r} cannot be read ({' '.join(str(error).split())}): replace it"
-        ) from error
+            f"label map {path!r} has mode {header.mode!r}: it must be an image of one 8-bit "
+            "channel whose pixels are class indices"
+        )
+    with pillow_bound_off(), _one_line(path, "label map"), Image.open(path) as image:
+        labels = np.array(image)
     unknown = labels[(labels >= num_classes) & (labels != ignore_label)]
     if unknown.size:
         raise InputError(
@@ -64,3 +131,48 @@ def read_label_map(path: str, num_classes: int, ignore_label: int = 255) -> np.n
             f"labels are 0 to {num_classes - 1}, or {ignore_label} for pixels to ignore"
         )
     return labels
+
+
+def check_label_map_size(path: str, shape: tuple[int, int], image_shape: tuple[int, int]) -> None:
+    """Refuse a label map whose (height, width) are not those of its image.
+
+    Raises:
+        InputError: they differ.
+    """
+    if shape != image_shape:
+        raise InputError(
+            f"label map {path!r} is of {shape[::-1]} pixels but its image of {image_shape[::-1]}: "
+            "they must have the same size"
+        )
+
+
+@contextlib.contextmanager
+def pillow_bound_off() -> Iterator[None]:
+    """Read without Pillow's bound on the number of pixels: for files of a checked header."""
+    bound = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = bound
+
+
+@contextlib.contextmanager
+def _one_line(path: str, what: str, source: str = "") -> Iterator[None]:
+    try:
+        yield
+    # A decoder raises anything for a damaged file: SyntaxError, struct.error, IndexError, ...
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(
+            f"{what} {path!r}{source} cannot be used ({reason}): replace it or remove it from the "
+            "data set"
+        ) from error
+
+
+def _is_turned(image: Image.Image) -> bool:
+    try:
+        # The method of the base class: that of PNG decodes the whole image to look behind it.
+        return Image.Image.getexif(image).get(_EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
+    except Exception:  # damaged metadata, which Detectron2 passes over, too
+        return False

@@ -8,8 +8,7 @@ import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.data.detection_utils import build_augmentation
 
-from ..exceptions import InputError
-from .image_files import read_image, read_label_map
+from .image_files import MAX_IMAGE_PIXELS, check_label_map_size, read_image, read_label_map
 
 
 def build_sem_seg_augmentation(cfg: CfgNode, is_train: bool) -> list[T.Augmentation]:
@@ -43,6 +42,7 @@ class SemSegMapper:
         image_format: order of the channels that the model takes, "BGR" or "RGB".
         num_classes: number C of classes: labels are 0..C-1.
         ignore_label: value of pixels without a label.
+        max_image_pixels: larger images are refused; the default is Pillow's bound.
     """
 
     @configurable
@@ -54,12 +54,14 @@ class SemSegMapper:
         image_format: str,
         num_classes: int,
         ignore_label: int = 255,
+        max_image_pixels: int = MAX_IMAGE_PIXELS,
     ):
         self.is_train = is_train
         self.augmentations = T.AugmentationList(augmentations)
         self.image_format = image_format
         self.num_classes = num_classes
         self.ignore_label = ignore_label
+        self.max_image_pixels = max_image_pixels
 
     @classmethod
     def from_config(cls, cfg, is_train):
@@ -69,6 +71,7 @@ class SemSegMapper:
             "image_format": cfg.INPUT.FORMAT,
             "num_classes": cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES,
             "ignore_label": cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
+            "max_image_pixels": cfg.INPUT.MAX_IMAGE_PIXELS,
         }
 
     def __call__(self, record: dict) -> dict:
@@ -87,16 +90,14 @@ class SemSegMapper:
         """
         record = copy.deepcopy(record)
         sem_seg_file_name = record.pop("sem_seg_file_name", None)
-        image = read_image(record["file_name"], self.image_format)
+        image = read_image(record["file_name"], self.image_format, max_pixels=self.max_image_pixels)
         record["height"], record["width"] = image.shape[:2]
         labels = None
         if self.is_train:
-            labels = read_label_map(sem_seg_file_name, self.num_classes, self.ignore_label)
-            if labels.shape != image.shape[:2]:
-                raise InputError(
-                    f"label map {sem_seg_file_name!r} is of {labels.shape[::-1]} pixels but its "
-                    f"image of {image.shape[1::-1]}: they must have the same size"
-                )
+            labels = read_label_map(
+                sem_seg_file_name, self.num_classes, self.ignore_label, self.max_image_pixels
+            )
+            check_label_map_size(sem_seg_file_name, labels.shape, image.shape[:2])
         inputs = T.AugInput(image, sem_seg=labels)
         self.augmentations(inputs)
         record["image"] = torch.from_numpy(np.ascontiguousarray(inputs.image.transpose(2, 0, 1)))

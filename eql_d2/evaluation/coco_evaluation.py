@@ -8,7 +8,7 @@ from detectron2.evaluation import COCOEvaluator as Detectron2COCOEvaluator
 from detectron2.utils import comm
 from detectron2.utils.logger import create_small_table
 
-from ..data import CategoryTable
+from ..data import CategoryTable, fill_absent_fields
 from .evaluated_categories import EvaluatedCategories, average_precision_by_category
 from .evaluation_json import write_evaluation
 
@@ -19,7 +19,7 @@ class COCOEvaluator(Detectron2COCOEvaluator):
     Each is the mean over the AP of the group's categories, nan if none has ground truth. The
     groups are those of `training_categories` or the `frequency` of the categories in the annotation
     file; with neither, the three are left out. The file may have some of the model's categories
-    only.
+    only, and leave out `iscrowd` and `area`: they are filled as COCO defines them.
 
     In `output_dir` it also leaves ``per_category_{task}.json``, the AP of each category, and
     ``evaluation.json``.
@@ -45,6 +45,7 @@ class COCOEvaluator(Detectron2COCOEvaluator):
     ) -> None:
         super().__init__(dataset_name, tasks, distributed, output_dir, **kwargs)
         annotations = self._coco_api.dataset.get("annotations", ())
+        fill_absent_fields(annotations, self._coco_api.dataset["images"])
         self._count = Counter(a["category_id"] for a in annotations if not a.get("iscrowd"))
         cat_ids = sorted(self._coco_api.getCatIds())
         self._dataset_name = dataset_name

@@ -6,7 +6,7 @@ from detectron2.evaluation import SemSegEvaluator as Detectron2SemSegEvaluator
 from detectron2.utils import comm
 
 from ..data import CategoryTable
-from ..data.image_files import read_label_map
+from ..data.image_files import MAX_IMAGE_PIXELS, read_label_map
 from .evaluated_categories import EvaluatedCategories
 from .evaluation_json import write_evaluation
 
@@ -44,13 +44,17 @@ class SemSegEvaluator(Detectron2SemSegEvaluator):
         super().__init__(dataset_name, sem_seg_loading_fn=self._read_labels)
         # Index of each label in the list of the training data, which may be another one
         same = range(self._num_classes)
-        self._label_index = MetadataCatalog.get(dataset_name).get("label_index", same)
+        metadata = MetadataCatalog.get(dataset_name)
+        self._label_index = metadata.get("label_index", same)
+        self._max_image_pixels = metadata.get("max_image_pixels", MAX_IMAGE_PIXELS)
         self._table_dir = output_dir
         self._pixel_share = training_categories and training_categories.counts.pixel_share
         self._categories = EvaluatedCategories.of_classes(self._class_names, training_categories)
 
     def _read_labels(self, path: str, dtype=int) -> np.ndarray:
-        labels = read_label_map(path, len(self._label_index), self._ignore_label)
+        labels = read_label_map(
+            path, len(self._label_index), self._ignore_label, self._max_image_pixels
+        )
         lookup = np.full(max(256, len(self._label_index)), self._ignore_label, dtype=dtype)
         lookup[: len(self._label_index)] = self._label_index
         return lookup[labels]

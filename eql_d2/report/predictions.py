@@ -1,6 +1,7 @@
 """Single images out of what the evaluators have left: truth, and predictions from large files."""
 
 import json
+import math
 import mmap
 import re
 from collections.abc import Iterable
@@ -8,6 +9,7 @@ from pathlib import Path
 
 from detectron2.data import DatasetCatalog
 
+from ..data import Limits
 from ..data.datasets.json_instances import read_json_instances
 from ..exceptions import InputError
 from .run import Run, flatten
@@ -50,7 +52,7 @@ def load_truth(run: Run, predictions: Path) -> list[dict]:
             raise InputError(f"test data {name!r}: {error.filename} does not exist") from error
     for entry in run.config.get("DATASETS", {}).get("JSON", ()):
         if entry[0] == name:
-            return read_json_instances(*entry)[1]
+            return read_json_instances(*entry[:3], Limits(math.inf))[1]
     raise InputError(f"test data {name!r} are neither registered nor in DATASETS.JSON of the run")
 
 

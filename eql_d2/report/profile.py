@@ -1,5 +1,6 @@
 """The long tail of a data set, before any training: how uneven it is, and what RFS makes of it."""
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from tabulate import tabulate
 
-from ..data import GROUP_NAMES, CategoryTable, count_categories
+from ..data import GROUP_NAMES, CategoryTable, Limits, count_categories
 from ..data.category_groups import group_by_images
 from ..data.datasets.class_folders import read_class_folder
 from ..data.datasets.json_instances import read_json_instances
@@ -16,6 +17,8 @@ from ..exceptions import InputError
 
 # Threshold t of repeat factor sampling for LVIS, https://arxiv.org/abs/1908.03195
 REPEAT_THRESHOLD = 0.001
+# No image is opened.
+_LIMITS = Limits(max_image_pixels=math.inf, allow_outside_paths=True)
 
 
 class DataProfile(NamedTuple):
@@ -64,7 +67,7 @@ def profile_data(
     if os.path.isdir(path):
         names, records = read_class_folder(path, path)
     else:
-        names, records = read_json_instances(path, path, "")
+        names, records = read_json_instances(path, path, "", _LIMITS)
     counts = count_categories(records, names)
     if counts.num_images == 0:
         raise InputError(f"{path} has no annotated image: there is nothing to count")

@@ -3,7 +3,8 @@ from detectron2.data import DatasetCatalog, MetadataCatalog, get_detection_datas
 
 from eql_d2 import InputError
 from eql_d2.data import adopt_training_classes
-from eql_d2.data.datasets.class_folders import LongTail, long_tail_counts, register_class_folder
+from eql_d2.data.datasets.class_folders import register_class_folder
+from eql_d2.data.datasets.long_tail import LongTail, long_tail_counts
 from tests.data.counts import image_count
 
 from .class_images import make_class_folders

@@ -13,7 +13,7 @@ from .class_images import make_image_list
 
 pytestmark = pytest.mark.usefixtures("no_datasets_left")
 
-BUILTIN = ["inaturalist18_train", "inaturalist18_val"]
+BUILTIN = ["inaturalist18_train", "inaturalist18_val", "aaai2023_train", "aaai2023_val"]
 for split in ("train", "val", "test"):
     BUILTIN += [f"imagenet_lt_{split}", f"places_lt_{split}"]
 
@@ -42,6 +42,10 @@ def test_builtin_lists_are_known_before_any_file_is_there(tmp_path, monkeypatch)
     (record,) = DatasetCatalog.get("imagenet_lt_test")
     assert record["file_name"] == str(tmp_path / "imagenet/val/n01440764/a.JPEG")
     assert record["annotations"] == [{"category_id": 999}]
+    (tmp_path / "aaai2023").mkdir()
+    (tmp_path / "aaai2023/train.txt").write_text("data/0.png 88\n")
+    (record,) = DatasetCatalog.get("aaai2023_train")
+    assert record["file_name"] == str(tmp_path / "aaai2023/data/0.png")
 
 
 def test_path_may_have_spaces_and_blank_lines_do_not_count(tmp_path):

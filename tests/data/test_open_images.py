@@ -8,7 +8,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog, get_detection_datas
 from PIL import Image
 
 from eql_d2 import EQLv2, InputError
-from eql_d2.data import category_table, class_names
+from eql_d2.data import category_table, class_names, get_class_count
 from eql_d2.data.datasets import register_open_images
 from eql_d2.data.datasets.builtin import register_builtin_open_images
 from eql_d2.data.datasets.open_images import convert_open_images
@@ -182,8 +182,18 @@ def test_missing_files_are_named(files, file):
 
 def test_image_that_is_none_is_named(files):
     (files / "images" / "a1.jpg").write_text("no image")
-    with pytest.raises(InputError, match="a1.jpg' cannot be read"):
+    with pytest.raises(InputError, match="a1.jpg' cannot be used"):
         convert(files)
+
+
+@pytest.mark.parametrize("image_id", ["../secret", "/etc/secret", "a/../../secret"])
+def test_an_image_outside_of_the_folder_is_refused(files, image_id):
+    Image.new("RGB", (8, 8)).save(files / "secret.jpg")
+    path = files / "boxes.csv"
+    path.write_text(path.read_text().replace("a1,", f"{image_id},", 1))
+    with pytest.raises(InputError, match=f"ImageID '{image_id}' leads out of the folder"):
+        convert(files)
+    assert not (files / "output.json").exists()
 
 
 @pytest.mark.slow
@@ -248,6 +258,7 @@ def test_builtin_names_read_nothing_before_they_are_used(files, monkeypatch):
         table = category_table(names[0])
         assert MetadataCatalog.get(names[0]).get("thing_classes") is None
         assert table.counts.instance_count.tolist() == [0, 2, 1, 0]
+        assert get_class_count(names[0]).tolist() == [0, 2, 1, 0]  # what InstanceCountEQL goes by
         assert table.groups.groups == ["1", "4", "3", "2"]
         model = torch.nn.ModuleDict({"loss": EQLv2(3)})
         with pytest.raises(InputError, match=f"3 classes but data set '{names[0]}' has 4"):

@@ -1,11 +1,15 @@
 """What must hold of every data set that is registered: a free name, class names, image files."""
 
+import itertools
 import os
 from collections.abc import Sequence
 
 from detectron2.data import DatasetCatalog
 
 from ...exceptions import InputError
+from ..validation.report import Findings, shown
+
+_CONTROLS = frozenset(map(chr, range(32)))
 
 
 def check_name(name: str) -> None:
@@ -14,41 +18,55 @@ def check_name(name: str) -> None:
         raise InputError(f"data set {name!r} is registered already: choose another name")
 
 
-def check_files(where: str, records: Sequence[dict]) -> None:
-    """Refuse records without their image files; the message begins with `where`."""
-    missing = [record["file_name"] for record in records if not os.path.isfile(record["file_name"])]
-    if missing:
-        raise InputError(
-            f"{where}: {len(missing)} of {len(records)} images are missing, the first is "
-            f"{missing[0]!r}: check the image folder"
-        )
+def check_files(findings: Findings, where: str, records: Sequence[dict]) -> list[dict]:
+    """The records that have their image files; what is wrong is added to the findings, in messages
+    that begin with `where`."""
+    is_there = [os.path.isfile(record["file_name"]) for record in records]
+    missing = [record["file_name"] for record, there in zip(records, is_there) if not there]
+    findings.error(
+        "missing images",
+        "check the image folder",
+        missing,
+        lambda path: f"{where}image {path!r} is missing",
+        line=f"{where}{len(missing)} of {len(records)} images are missing, the first is "
+        f"{next(iter(missing), None)!r}",
+    )
+    return list(itertools.compress(records, is_there))
 
 
-def read_class_file(name: str, class_file: str, most: int | None = None) -> list[str]:
+def read_class_file(findings: Findings, class_file: str, most: int | None = None) -> list[str]:
     """Names of classes, one a line.
 
     Args:
-        name: of the data set, for the message.
+        findings: what is wrong is added to it.
         class_file: text file.
         most: largest number of classes; None for any.
-
-    Raises:
-        InputError: the file cannot be read; there is no name, too many, or one twice.
     """
-    where = f"data set {name!r}: class file {class_file!r}"
+    where = f"class file {class_file!r}"
     try:
         with open(class_file, encoding="utf-8") as file:
             classes = [line.strip() for line in file]
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{where} cannot be read ({error}): check the path") from error
+        problem = f"{where} cannot be read ({error})"
+        findings.error("class files that cannot be read", "check the path", [problem])
+        return []
     while classes and not classes[-1]:
         classes.pop()
     if not classes or len(classes) > (most or len(classes)):
-        raise InputError(f"{where} has {len(classes)} classes: write 1 to {most or 'any'} lines")
-    for i, class_name in enumerate(classes):
-        if not class_name or class_name in classes[:i]:
-            raise InputError(
-                f"{where}: line {i + 1} is {class_name!r}, empty or there already: give each class "
-                "a name of its own"
-            )
+        findings.error(
+            "class files with too few or too many classes",
+            f"write 1 to {most or 'any'} lines",
+            [f"{where} has {len(classes)} classes"],
+        )
+    first = {class_name: i for i, class_name in reversed(list(enumerate(classes)))}
+    findings.error(
+        "lines of a class file that are empty, there already or no text",
+        "give each class a name of its own",
+        [
+            i
+            for i, class_name in enumerate(classes)
+            if not class_name or first[class_name] < i or not _CONTROLS.isdisjoint(class_name)
+        ],
+        lambda i: f"{where}: line {i + 1} is {shown(classes[i])}, empty, there already or no text",
+    )
     return classes

@@ -21,29 +21,34 @@ from PIL import Image
 from tqdm import tqdm
 
 from ...exceptions import InputError
+from ..validation.limits import Limits
 from .json_instances import read_json_instances
 from .mask_folders import IGNORE_LABEL
 
 
-def write_label_maps(json_file: str, image_root: str, output_dir: str | os.PathLike) -> int:
+def write_label_maps(
+    json_file: str, image_root: str, output_dir: str | os.PathLike, limits: Limits = Limits()
+) -> int:
     """Write the label maps of all images with an instance.
 
     Args:
         json_file: annotations with polygons or run-length encoded masks.
         image_root: folder of the images.
         output_dir: new folder; it appears complete or not at all.
+        limits: of the images; they are linked to, not copied.
 
     Returns:
         The number of images.
 
     Raises:
         InputError: the folder exists; the file is not usable, has more than 255 categories, an
-            instance without a mask, or two images of the same name.
+            instance without a mask, an image outside of the folder, or two of the same name.
     """
     output_dir = Path(output_dir)
     if output_dir.exists():
         raise InputError(f"{str(output_dir)!r} exists: name a new folder")
-    classes, records = read_json_instances(os.path.basename(json_file), json_file, image_root)
+    name = os.path.basename(json_file)
+    classes, records = read_json_instances(name, json_file, image_root, limits)
     if len(classes) > IGNORE_LABEL:
         raise InputError(
             f"{json_file!r} has {len(classes)} categories: a label map has room for {IGNORE_LABEL}"
@@ -97,9 +102,15 @@ def main() -> None:
     parser.add_argument("json_file", metavar="JSON")
     parser.add_argument("image_root", metavar="IMAGES")
     parser.add_argument("output_dir", metavar="OUTPUT_DIR", type=Path)
+    parser.add_argument(
+        "--allow-outside-paths",
+        action="store_true",
+        help="link to images outside of IMAGES, too, where the file names them",
+    )
     args = parser.parse_args()
+    limits = Limits(allow_outside_paths=args.allow_outside_paths)
     try:
-        count = write_label_maps(args.json_file, args.image_root, args.output_dir)
+        count = write_label_maps(args.json_file, args.image_root, args.output_dir, limits)
     except InputError as error:
         parser.exit(1, f"error: {error}\n")
     print(f"{count} label maps written to {args.output_dir}")

@@ -8,136 +8,161 @@ import pycocotools.mask as mask_util
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import BoxMode
 
-from ...exceptions import InputError
-from ...files import read_json
 from ..category_counts import count_categories
+from ..validation.annotations import read_annotations
+from ..validation.images import NUM_SAMPLES, check_images, sample
+from ..validation.limits import Limits
+from ..validation.listed_images import file_names, is_federated, usable_images
+from ..validation.mask_kinds import count_masks
+from ..validation.report import Findings
 from .checks import check_files, check_name
-
-# Annotation tools round: a box may end this many pixels outside of its image.
-_BOX_TOLERANCE = 1.0
+from .long_tail import LongTail, cut_records
 
 
 def register_json_instances(
-    name: str, json_file: str, image_root: str, *, evaluator_type: str | None = None
+    name: str,
+    json_file: str,
+    image_root: str,
+    *,
+    long_tail: LongTail | None = None,
+    evaluator_type: str | None = None,
+    limits: Limits = Limits(),
 ) -> None:
-    """Register a data set in COCO or LVIS format, after checking all of it.
+    """Register a data set in COCO or LVIS format, after checking all of it, and an even sample of
+    the image files.
 
     Category ids may be any integers: classes are ordered by them. Images are found under
     ``image_root`` by the end of their ``coco_url`` where it leads to a file, as in Detectron2's
-    LVIS, otherwise by their ``file_name``. The evaluator is LVIS's (federated) if every image has
+    LVIS, otherwise by their ``file_name``. The evaluator is LVIS's (federated) if the images have
     ``neg_category_ids`` and ``not_exhaustive_category_ids``, otherwise COCO's.
 
     Args:
         name: name for ``DATASETS.TRAIN`` and ``DATASETS.TEST``.
         json_file: path of the annotations.
         image_root: folder of the images.
+        long_tail: keep only part of the images, by the rule of :func:`cut_records`. Such data are
+            for training: they are refused as test data.
         evaluator_type: chooses another evaluator than that of the file's format.
+        limits: of the images.
 
     Raises:
-        InputError: the name is taken; the file is missing, damaged or inconsistent; a box is
-            empty or outside of its image; an image file is missing.
+        InputError: the name is taken; the file is missing, damaged or inconsistent, see
+            :mod:`eql_d2.data.validation`; an image file is missing, or one of the sample cannot be
+            used; or as in :func:`cut_records`.
     """
     check_name(name)
-    data = _read_json(name, json_file)
-    records = _to_records(name, data, image_root)
-    check_files(f"data set {name!r}", records)
+    findings = Findings(f"data set {name!r}")
+    data, records = find_json_instances(findings, json_file, image_root, limits)
+    findings.raise_error()
+    check_images(findings, sample(records, NUM_SAMPLES), limits.max_image_pixels)
+    findings.raise_error()
+    records = _cut(name, data, records, long_tail)
 
     ids = [category["id"] for category in data["categories"]]
     counts = count_categories(records, ids)
     count_keys = ("id", "image_count", "instance_count")
     rows = zip(ids, counts.image_count.tolist(), counts.instance_count.tolist())
-    federated_keys = {"neg_category_ids", "not_exhaustive_category_ids"}
-    federated = data["images"] and all(federated_keys <= image.keys() for image in data["images"])
-    DatasetCatalog.register(name, lambda: load_json_instances(name, json_file, image_root))
+    own_type = "lvis" if is_federated(data["images"]) else "coco"
+    DatasetCatalog.register(
+        name, lambda: load_json_instances(name, json_file, image_root, long_tail, limits)
+    )
     MetadataCatalog.get(name).set(
         json_file=json_file,
         image_root=image_root,
-        evaluator_type=evaluator_type or ("lvis" if federated else "coco"),
+        evaluator_type=evaluator_type or own_type,
         class_image_count=[dict(zip(count_keys, row)) for row in rows],
         num_annotated_images=counts.num_images,
+        has_whole_file=long_tail is None,
+        mask_counts=count_masks(records),
         **_class_metadata(data),
     )
 
 
-def load_json_instances(name: str, json_file: str, image_root: str) -> list[dict]:
+def load_json_instances(
+    name: str,
+    json_file: str,
+    image_root: str,
+    long_tail: LongTail | None = None,
+    limits: Limits = Limits(),
+) -> list[dict]:
     """Read into Detectron2's standard format, and give `name` the metadata of the classes.
 
     Raises:
         InputError: as for :func:`register_json_instances`, but the image files are not looked for.
     """
-    data = _read_json(name, json_file)
+    data, records = _read_checked(name, json_file, image_root, limits)
     metadata = MetadataCatalog.get(name)
     if metadata.get("thing_classes") is None:  # known by name only until now
         metadata.set(**_class_metadata(data))
-    return _to_records(name, data, image_root)
+    return _cut(name, data, records, long_tail)
 
 
-def read_json_instances(name: str, json_file: str, image_root: str) -> tuple[list[str], list[dict]]:
+def read_json_instances(
+    name: str, json_file: str, image_root: str, limits: Limits = Limits()
+) -> tuple[list[str], list[dict]]:
     """Names of the classes, and the records in Detectron2's standard format; registers nothing.
 
     Raises:
         InputError: as for :func:`load_json_instances`.
     """
-    data = _read_json(name, json_file)
-    return _class_metadata(data)["thing_classes"], _to_records(name, data, image_root)
+    data, records = _read_checked(name, json_file, image_root, limits)
+    return _class_metadata(data)["thing_classes"], records
+
+
+def find_json_instances(
+    findings: Findings, json_file: str, image_root: str, limits: Limits
+) -> tuple[dict | None, list[dict]]:
+    """Read and check a file and whether its images are there.
+
+    Args:
+        findings: what is wrong is added to it.
+        json_file, image_root, limits: see :func:`register_json_instances`.
+
+    Returns:
+        The content, its images and categories sorted by their ids, and the records of the images
+        that are there; where the file has errors None, and only their paths and sizes.
+    """
+    data = read_annotations(findings, json_file, image_root, limits)
+    if findings.errors:
+        images = usable_images(data["images"], image_root, limits) if data is not None else []
+        records = check_files(findings, "", [_to_image(image, image_root) for image in images])
+        return None, records
+    return data, check_files(findings, "", _to_records(data, image_root))
+
+
+def _read_checked(
+    name: str, json_file: str, image_root: str, limits: Limits
+) -> tuple[dict, list[dict]]:
+    """Content and records of a file; the image files are not looked for."""
+    findings = Findings(f"data set {name!r}")
+    data = read_annotations(findings, json_file, image_root, limits)
+    findings.raise_error()
+    return data, _to_records(data, image_root)
 
 
 def _class_metadata(data: dict) -> dict:
     categories = data["categories"]
+    names = [category.get("name") for category in categories]
     return {
-        "thing_classes": [str(category.get("name", category["id"])) for category in categories],
+        "thing_classes": [
+            str(category["id"] if name is None else name)
+            for category, name in zip(categories, names)
+        ],
         "thing_dataset_id_to_contiguous_id": {c["id"]: i for i, c in enumerate(categories)},
     }
 
 
-def _read_json(name: str, json_file: str) -> dict:
-    """The checked content, its images and categories sorted by their ids."""
-    where = f"data set {name!r}: annotation file {json_file!r}"
-    if not os.path.isfile(json_file):
-        raise InputError(f"{where} does not exist: check the path")
-    try:
-        data = read_json(json_file)
-    except InputError as error:
-        raise InputError(f"data set {name!r}: {error}") from error
-    for key in ("images", "annotations", "categories"):
-        if not isinstance(data, dict) or not isinstance(data.get(key), list):
-            raise InputError(f"{where} has no list {key!r}: it must be in COCO or LVIS format")
-        ids = [entry.get("id") for entry in data[key]]
-        if None in ids or len(set(ids)) < len(ids):
-            raise InputError(
-                f"{where} has {key} without an id or with the same id: make ids unique"
-            )
-    if not data["categories"]:
-        raise InputError(f"{where} has no categories: list those of the data set, with id and name")
+def _to_records(data: dict, image_root: str) -> list[dict]:
+    """Convert to Detectron2's standard format, ordered by image id; sorts the lists of `data`."""
     data["images"].sort(key=itemgetter("id"))
     data["categories"].sort(key=itemgetter("id"))
-    return data
-
-
-def _to_records(name: str, data: dict, image_root: str) -> list[dict]:
-    """Convert to Detectron2's standard format, ordered by image id."""
     class_of = _class_metadata(data)["thing_dataset_id_to_contiguous_id"]
-    images = {image["id"]: image for image in data["images"]}
     annotations = defaultdict(list)
     for annotation in data["annotations"]:
-        where = f"data set {name!r}: annotation {annotation['id']}"
-        image = images.get(annotation.get("image_id"))
-        if image is None:
-            raise InputError(
-                f"{where} names image {annotation.get('image_id')}, which is not among the images"
-            )
-        if annotation.get("category_id") not in class_of:
-            raise InputError(
-                f"{where} has category_id {annotation.get('category_id')}, which is not among the "
-                f"{len(class_of)} categories: add the category or remove the annotation"
-            )
-        _check_box(where, annotation.get("bbox"), image)
-        annotations[image["id"]].append(_to_instance(where, annotation, class_of))
+        annotations[annotation["image_id"]].append(_to_instance(annotation, class_of))
     return [
         {
-            "file_name": _find_file(image, image_root),
-            "height": image["height"],
-            "width": image["width"],
+            **_to_image(image, image_root),
             "image_id": image["id"],
             "annotations": annotations[image["id"]],
         }
@@ -145,45 +170,36 @@ def _to_records(name: str, data: dict, image_root: str) -> list[dict]:
     ]
 
 
-def _to_instance(where: str, annotation: dict, class_of: dict[int, int]) -> dict:
+def _to_image(image: dict, image_root: str) -> dict:
+    return {
+        "file_name": _find_file(image, image_root),
+        "height": image["height"],
+        "width": image["width"],
+    }
+
+
+def _cut(name: str, data: dict, records: list[dict], long_tail: LongTail | None) -> list[dict]:
+    if long_tail is None:
+        return records
+    return cut_records(name, records, _class_metadata(data)["thing_classes"], long_tail)
+
+
+def _to_instance(annotation: dict, class_of: dict[int, int]) -> dict:
     instance = {
         "bbox": annotation["bbox"],
         "bbox_mode": BoxMode.XYWH_ABS,
         "category_id": class_of[annotation["category_id"]],
-        "iscrowd": annotation.get("iscrowd", 0),
+        "iscrowd": int(annotation.get("iscrowd") or 0),
     }
     if annotation.get("keypoints"):
         instance["keypoints"] = annotation["keypoints"]
-    segmentation = annotation.get("segmentation") or []
-    if isinstance(segmentation, list):
-        if any(len(polygon) % 2 or len(polygon) < 6 for polygon in segmentation):
-            raise InputError(f"{where} has a polygon of less than 3 points: mend or remove it")
-    elif isinstance(segmentation["counts"], list):
+    segmentation = annotation.get("segmentation")
+    if isinstance(segmentation, dict) and isinstance(segmentation["counts"], list):
         segmentation = mask_util.frPyObjects(segmentation, *segmentation["size"])
     return instance | ({"segmentation": segmentation} if segmentation else {})
 
 
-def _check_box(where: str, box, image: dict) -> None:
-    if not isinstance(box, list) or len(box) != 4:
-        raise InputError(f"{where} has bbox {box}: it must be [x, y, width, height]")
-    x, y, width, height = box
-    if not (width > 0 and height > 0):
-        raise InputError(f"{where} has bbox {box} of zero area: mend or remove it")
-    right, bottom = image["width"] + _BOX_TOLERANCE, image["height"] + _BOX_TOLERANCE
-    if min(x, y) < -_BOX_TOLERANCE or x + width > right or y + height > bottom:
-        raise InputError(
-            f"{where} has bbox {box}, outside of its image of {image['width']} x "
-            f"{image['height']} pixels: clip it (the format is [x, y, width, height])"
-        )
-
-
 def _find_file(image: dict, image_root: str) -> str:
-    """Path by the end of ``coco_url``, with or without its folder, else by ``file_name``. LVIS v0.5
-    has both, and its file names are those of 2014."""
-    paths = []
-    if "coco_url" in image:
-        folder, file_name = image["coco_url"].split("/")[-2:]
-        paths += [os.path.join(image_root, folder, file_name), os.path.join(image_root, file_name)]
-    if "file_name" in image:
-        paths.append(os.path.join(image_root, image["file_name"]))
+    """The first path that leads to a file, or the last."""
+    paths = [os.path.join(image_root, name) for name in file_names(image)]
     return next((path for path in paths if os.path.isfile(path)), paths[-1])

@@ -5,31 +5,49 @@ import os
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from ...exceptions import InputError
+from ..validation.images import NUM_SAMPLES, check_images, check_label_maps, sample
+from ..validation.limits import Limits
+from ..validation.report import Findings
 from .checks import check_name, read_class_file
 
 _IMAGES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 IGNORE_LABEL = 255
 
 
-def register_mask_folder(name: str, image_folder: str, mask_folder: str, class_file: str) -> None:
+def register_mask_folder(
+    name: str,
+    image_folder: str,
+    mask_folder: str,
+    class_file: str,
+    *,
+    limits: Limits = Limits(),
+) -> None:
     """Register images with label maps, after checking that they belong together.
 
     The label map of ``image_folder/x.jpg`` is ``mask_folder/x.png``: one 8-bit channel, or a
-    palette, of class indices; 255 is ignored. The labels themselves are checked when they are read.
+    palette, of class indices; 255 is ignored. Of an even sample of them all is checked, the rest
+    when they are read.
 
     Args:
         name: name for ``DATASETS.TRAIN`` and ``DATASETS.TEST``.
         image_folder, mask_folder: paths of the two folders.
         class_file: text file with one class name a line, in the order of the indices.
+        limits: of the images.
 
     Raises:
         InputError: the name is taken; a folder or the file is missing; there is no image, or not
-            one label map for each; the class names are none, more than 255, or not unique.
+            one label map for each; the class names are none, more than 255, or not unique; of the
+            sample an image or a label map cannot be used.
     """
     check_name(name)
-    classes = read_class_file(name, class_file, most=IGNORE_LABEL)
-    load_mask_folder(name, image_folder, mask_folder)
+    findings = Findings(f"data set {name!r}")
+    classes = read_class_file(findings, class_file, most=IGNORE_LABEL)
+    records = sample(find_label_maps(findings, image_folder, mask_folder), NUM_SAMPLES)
+    findings.raise_error()
+    max_pixels = limits.max_image_pixels
+    shapes = check_images(findings, records, max_pixels)
+    check_label_maps(findings, records, shapes, len(classes), IGNORE_LABEL, max_pixels)
+    findings.raise_error()
     DatasetCatalog.register(name, lambda: load_mask_folder(name, image_folder, mask_folder))
     MetadataCatalog.get(name).set(
         image_root=image_folder,
@@ -37,6 +55,7 @@ def register_mask_folder(name: str, image_folder: str, mask_folder: str, class_f
         evaluator_type="sem_seg",
         stuff_classes=classes,
         ignore_label=IGNORE_LABEL,
+        max_image_pixels=limits.max_image_pixels,
     )
 
 
@@ -46,36 +65,48 @@ def load_mask_folder(name: str, image_folder: str, mask_folder: str) -> list[dic
     Raises:
         InputError: as for :func:`register_mask_folder`.
     """
-    images = _files_by_stem(name, image_folder, _IMAGES)
-    masks = _files_by_stem(name, mask_folder, (".png",))
-    for stem in images.keys() ^ masks.keys():
-        present, absent = ("image", "label map") if stem in images else ("label map", "image")
-        raise InputError(
-            f"data set {name!r}: {present} {(images | masks)[stem]!r} has no {absent} of its name: "
+    findings = Findings(f"data set {name!r}")
+    records = find_label_maps(findings, image_folder, mask_folder)
+    findings.raise_error()
+    return records
+
+
+def find_label_maps(findings: Findings, image_folder: str, mask_folder: str) -> list[dict]:
+    """Records of the images that have a label map; what is wrong is added to the findings."""
+    images = _files_by_stem(findings, image_folder, _IMAGES)
+    masks = _files_by_stem(findings, mask_folder, (".png",))
+    for there, others, what, absent in (
+        (images, masks, "image", "label map"),
+        (masks, images, "label map", "image"),
+    ):
+        findings.error(
+            f"{what}s without {absent}s",
             f"there are {len(images)} images in {image_folder!r} and {len(masks)} label maps in "
-            f"{mask_folder!r}"
+            f"{mask_folder!r}",
+            [path for stem, path in there.items() if stem not in others],
+            lambda path, what=what, absent=absent: f"{what} {path!r} has no {absent} of its name",
         )
     return [
         {"file_name": path, "sem_seg_file_name": masks[stem], "image_id": stem}
         for stem, path in images.items()
+        if stem in masks
     ]
 
 
-def _files_by_stem(name: str, folder: str, extensions: tuple[str, ...]) -> dict[str, str]:
+def _files_by_stem(findings: Findings, folder: str, extensions: tuple[str, ...]) -> dict[str, str]:
     if not os.path.isdir(folder):
-        raise InputError(f"data set {name!r}: folder {folder!r} does not exist: check the path")
-    found = {}
+        problem = f"folder {folder!r} does not exist"
+        findings.error("missing folders", "check the path", [problem])
+        return {}
+    found, doubles = {}, []
     for file in sorted(glob.glob("*", root_dir=folder)):
         stem, extension = os.path.splitext(file)
-        if extension.lower() not in extensions:
-            continue
-        if stem in found:
-            raise InputError(
-                f"data set {name!r}: {found[stem]!r} and {file!r} have the same name: rename one"
-            )
-        found[stem] = os.path.join(folder, file)
+        if extension.lower() in extensions:
+            path = os.path.join(folder, file)
+            if found.setdefault(stem, path) != path:
+                doubles.append(f"{found[stem]!r} and {file!r} have the same name")
+    findings.error("files with the same name", "rename one", doubles)
     if not found:
-        raise InputError(
-            f"data set {name!r}: folder {folder!r} has no file with {', '.join(extensions)}"
-        )
+        problem = f"folder {folder!r} has no file with {', '.join(extensions)}"
+        findings.error("folders without images", "check the path", [problem])
     return found

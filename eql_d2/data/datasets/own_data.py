@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Sequence
 
 from ...exceptions import InputError
-from .class_folders import LongTail, register_class_folder
+from ..validation.limits import Limits
+from .class_folders import register_class_folder
 from .json_instances import register_json_instances
+from .long_tail import LongTail
 from .mask_folders import register_mask_folder
 
 
@@ -12,20 +14,23 @@ def register_own_data(
     json_files: Iterable[Sequence] = (),
     class_folders: Iterable[Sequence] = (),
     mask_folders: Iterable[Sequence] = (),
+    limits: Limits = Limits(),
 ) -> None:
     """Register any number of data sets.
 
     Args:
-        json_files: entries of ``DATASETS.JSON``, see :func:`register_json_instances`.
+        json_files: entries of ``DATASETS.JSON``: (name, file, image folder) or (name, file, image
+            folder, factor, seed), see :func:`register_json_instances`.
         class_folders: entries of ``DATASETS.CLASS_FOLDERS``: (name, folder) or (name, folder,
             factor, seed), see :func:`register_class_folder`.
         mask_folders: entries of ``DATASETS.MASK_FOLDERS``, see :func:`register_mask_folder`.
+        limits: of the images.
 
     Raises:
         InputError: an entry has another length; or as the functions named.
     """
     for key, lengths, register, entries in (
-        ("JSON", (3,), register_json_instances, json_files),
+        ("JSON", (3, 5), _register_json_instances, json_files),
         ("CLASS_FOLDERS", (2, 4), _register_class_folder, class_folders),
         ("MASK_FOLDERS", (4,), register_mask_folder, mask_folders),
     ):
@@ -35,8 +40,16 @@ def register_own_data(
                     f"DATASETS.{key} has the entry {tuple(entry)}: give "
                     f"{' or '.join(map(str, lengths))} values, see config.py"
                 )
-            register(*entry)
+            register(*entry, limits=limits)
 
 
-def _register_class_folder(name: str, folder: str, *long_tail) -> None:
-    register_class_folder(name, folder, long_tail=LongTail(*long_tail) if long_tail else None)
+def _register_json_instances(
+    name: str, json_file: str, image_root: str, *long_tail, limits: Limits
+) -> None:
+    long_tail = LongTail(*long_tail) if long_tail else None
+    register_json_instances(name, json_file, image_root, long_tail=long_tail, limits=limits)
+
+
+def _register_class_folder(name: str, folder: str, *long_tail, limits: Limits) -> None:
+    long_tail = LongTail(*long_tail) if long_tail else None
+    register_class_folder(name, folder, long_tail=long_tail, limits=limits)

@@ -53,9 +53,12 @@ class Engine(NamedTuple):
     `run(ground truth file, results file, "bbox" or "segm", max_dets)` gives the `Curves`. Both
     files are JSON; the results must not be empty, and those for "segm" have no "bbox", so that
     the area of the mask counts. `max_dets` limits the detections per image, -1 does not.
+    `reads(ground truth file)` is whether it takes what else the file has: hotcoco refuses a name
+    that is a number, and numbers and text that only Python's JSON knows.
     """
 
     name: str
+    reads: Callable[[str], bool]
     run: Callable[[str, str, str, int], Curves]
 
 
@@ -81,10 +84,19 @@ def choose_engine(name: str | None) -> Engine:
             continue
         version = importlib.metadata.version(candidate)
         run = functools.partial(_run, module, _CLASS[candidate](module))
-        return Engine(f"{candidate} {version}", run)
+        reads = functools.partial(_reads, module) if candidate == "hotcoco" else lambda path: True
+        return Engine(f"{candidate} {version}", reads, run)
     raise InputError(
         f"LVIS engine {name or 'hotcoco'} cannot be imported: pip install {name or 'hotcoco'}"
     )
+
+
+def _reads(module: types.ModuleType, truth: str) -> bool:
+    try:
+        module.LVIS(truth)
+    except ValueError:
+        return False
+    return True
 
 
 def _run(

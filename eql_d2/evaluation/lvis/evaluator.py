@@ -105,7 +105,7 @@ class LVISEvaluator(InstanceEvaluator):
         if self._truth.num_annotations == 0:
             logger.info(f"{self._truth.json_file} has no annotations: nothing to compare with")
             return {}
-        with clean_file(self._truth, self._directory) as truth_file:
+        with clean_file(self._truth, self._engine.reads, self._directory) as truth_file:
             results = {task: self._evaluate_task(task, truth_file) for task in tasks}
         folder, evaluator = self._output_dir, f"LVISEvaluator ({self._engine.name})"
         num_tested = len(self._truth.instance_count)

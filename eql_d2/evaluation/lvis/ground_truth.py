@@ -6,17 +6,22 @@ import json
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from detectron2.utils.file_io import PathManager
 
+from ...data import fill_absent_fields
 from ...exceptions import InputError
 from ...files import read_ground_truth_json
 
 _NEEDED_KEYS = {
     "images": ("id", "neg_category_ids", "not_exhaustive_category_ids"),
     "categories": ("id",),
-    "annotations": ("id", "image_id", "category_id", "bbox", "area"),
+    "annotations": ("id", "image_id", "category_id", "bbox"),
+}
+_COPIED_KEYS = {
+    "images": (*_NEEDED_KEYS["images"], "height", "width"),
+    "annotations": (*_NEEDED_KEYS["annotations"], "area", "segmentation"),
 }
 # LVIS's largest area range ends at 1e5 ** 2: an annotation beyond it is ignored in all of them.
 _AREA_OUTSIDE_ALL_RANGES = 1e11
@@ -61,6 +66,8 @@ def read_ground_truth(json_file: str) -> GroundTruth:
         raise InputError(f"{path}: annotation id {duplicates[0]} occurs twice; make ids unique")
     categories = {category["id"]: category for category in dataset["categories"]}
     image_ids = frozenset(image["id"] for image in dataset["images"])
+    # That of the box here, where it only counts whether it is positive
+    filled = fill_absent_fields(annotations, dataset["images"], with_crowd=False)["area"]
     seen = [a for a in annotations if _is_seen(a, image_ids, categories)]
     return GroundTruth(
         json_file=path,
@@ -68,42 +75,55 @@ def read_ground_truth(json_file: str) -> GroundTruth:
         image_ids=image_ids,
         num_annotations=len(annotations),
         instance_count=Counter(a["category_id"] for a in seen if not a.get("ignore")),
-        is_clean=len(seen) == len(annotations) and all(_is_clean(a) for a in annotations),
+        is_clean=not filled
+        and len(seen) == len(annotations)
+        and all(_is_clean(a) for a in annotations),
     )
 
 
 @contextlib.contextmanager
-def clean_file(ground_truth: GroundTruth, directory: str) -> Iterator[str]:
+def clean_file(
+    ground_truth: GroundTruth, reads: Callable[[str], bool], directory: str
+) -> Iterator[str]:
     """A file for which every engine gives the numbers that lvis-api gives for the ground truth.
 
-    That is the file itself, or a copy in `directory` that is removed in the end.
+    That is the file itself, if it is clean and the engine `reads` it, or a copy in `directory` that
+    is removed in the end and has only what the evaluation needs.
 
     LVIS itself has none of this, files converted from other formats may:
 
-    - annotations without area, or of an unknown image or category, are left out: lvis-api never
-      sees them;
+    - `area` is filled where it is absent or null, with the pixels of the mask or of the box;
+    - annotations of area 0, or of an unknown image or category, are left out: lvis-api never sees
+      them;
     - `iscrowd` is left out: lvis-api does not know it;
     - `ignore` is left out and the annotation's area set beyond all ranges, so that it is ignored
       by the rule all engines share;
     - ids start at 1. This one corrects lvis-api, which takes a match with id 0 for no match.
     """
-    if ground_truth.is_clean:
+    if ground_truth.is_clean and reads(ground_truth.json_file):
         yield ground_truth.json_file
         return
     dataset = read_ground_truth_json(ground_truth.json_file)
+    fill_absent_fields(dataset["annotations"], dataset["images"], with_crowd=False)
     category_ids = {category["id"] for category in ground_truth.categories}
     annotations = []
     for annotation in dataset["annotations"]:
         if _is_seen(annotation, ground_truth.image_ids, category_ids):
-            annotation.pop("iscrowd", None)
-            if annotation.pop("ignore", 0):
+            if annotation.get("ignore"):
                 annotation["area"] = _AREA_OUTSIDE_ALL_RANGES
             annotations.append({**annotation, "id": len(annotations) + 1})
+    dataset["annotations"] = annotations
+    needed = {
+        name: [{key: item[key] for key in keys if key in item} for item in dataset[name]]
+        for name, keys in _COPIED_KEYS.items()
+    }
+    # hotcoco says so if one has no name
+    needed["categories"] = [{"id": c["id"], "name": str(c["id"])} for c in dataset["categories"]]
     with tempfile.NamedTemporaryFile("w", dir=directory, suffix=".json", encoding="utf-8") as file:
         # In one piece: json.dump() writes through the slower encoder that is not compiled.
-        file.write(json.dumps({**dataset, "annotations": annotations}))
+        file.write(json.dumps(needed))
         file.flush()
-        del dataset, annotations
+        del dataset, annotations, needed
         yield file.name
 
 
@@ -128,7 +148,7 @@ def _check_keys(path: str, dataset: dict) -> None:
 def _is_seen(annotation: dict, image_ids, category_ids) -> bool:
     """Whether lvis-api takes note of the annotation."""
     return (
-        0 < annotation["area"] < float("inf")
+        0 < (annotation.get("area") or 0) < float("inf")
         and annotation["category_id"] in category_ids
         and annotation["image_id"] in image_ids
     )

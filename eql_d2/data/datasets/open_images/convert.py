@@ -19,16 +19,16 @@ from pathlib import Path
 from typing import NamedTuple, TextIO
 
 import numpy as np
-from PIL import Image
 
 from ....exceptions import InputError
 from ....files import open_atomic
+from ...image_files import read_header
+from ...validation.limits import leads_outside
 from .classes import OpenImagesClasses, read_classes, read_hierarchy
 from .csv_files import read_rows, to_pixels
 
 _BOX_COLUMNS = ("ImageID", "LabelName", "XMin", "XMax", "YMin", "YMax", "IsGroupOf")
 _LABEL_COLUMNS = ("ImageID", "LabelName", "Confidence")
-_EXIF_ORIENTATION = 0x0112
 
 
 class Conversion(NamedTuple):
@@ -110,6 +110,11 @@ class _Images:
     def index(self, image_id: str) -> int:
         """Index of an image, from 0; its header is read when it first appears."""
         if image_id not in self._index:
+            if leads_outside(str(self._folder), f"{image_id}.jpg"):
+                raise InputError(
+                    f"ImageID {image_id!r} leads out of the folder {str(self._folder)!r}: remove "
+                    "its rows"
+                )
             self._sizes.extend(_read_size(self._folder / f"{image_id}.jpg"))
             self._index[image_id] = len(self._index)
         return self._index[image_id]
@@ -204,16 +209,10 @@ def _read_labels(
 
 def _read_size(path: Path) -> tuple[int, int]:
     """Width and height as Detectron2 reads the image: turned as its EXIF orientation says."""
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-            turned = image.getexif().get(_EXIF_ORIENTATION, 1) >= 5
-    except OSError as error:
-        problem = "does not exist" if isinstance(error, FileNotFoundError) else "cannot be read"
-        raise InputError(
-            f"image {str(path)!r} {problem}: fetch it, or leave out its rows"
-        ) from error
-    return (height, width) if turned else (width, height)
+    if not path.is_file():
+        raise InputError(f"image {str(path)!r} does not exist: fetch it, or leave out its rows")
+    header = read_header(str(path))
+    return header.width, header.height
 
 
 def main() -> None:

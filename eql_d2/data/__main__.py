@@ -1,0 +1,133 @@
+"""Check data before training on them: all problems at once.
+
+    python -m eql_d2.data validate --dataset train.json images/
+    python -m eql_d2.data validate --dataset train.json images/ --write fixed.json
+    python -m eql_d2.data validate --class-folder train/ --class-folder val/
+    python -m eql_d2.data validate --mask-folder images/ masks/ classes.txt
+    python -m eql_d2.data validate --image-list train.txt images/ 365
+
+``train_net.py`` makes the same checks of the data that it registers, but reads of the image files
+an even sample only. Exit code 1 if there is an error; warnings alone give 0.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+
+from ..exceptions import InputError
+from .validation.limits import Limits
+from .validation.report import Findings
+from .validation.validate import (
+    Depth,
+    validate_class_folder,
+    validate_image_list,
+    validate_json,
+    validate_mask_folder,
+)
+from .validation.write import write_repaired
+
+_OPTIONS = (
+    ("--dataset", ("JSON", "IMAGES"), "a COCO- or LVIS-format file and its image folder"),
+    ("--class-folder", ("FOLDER",), "a folder with one folder of images for each class"),
+    (
+        "--mask-folder",
+        ("IMAGES", "MASKS", "CLASSES"),
+        "images, label maps (PNG of class indices, 255 ignored) and a text file with one class "
+        "name a line",
+    ),
+    (
+        "--image-list",
+        ("LIST", "IMAGES", "NUM_CLASSES"),
+        'a text file with lines "path label" and the folder that the paths start from',
+    ),
+)
+
+
+def get_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m eql_d2.data", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="validate")
+    command = commands.add_parser("validate", help="report all problems of data sets, by kind")
+    command.set_defaults(parser=command)
+    for option, metavar, text in _OPTIONS:
+        command.add_argument(
+            option,
+            nargs=len(metavar),
+            action="append",
+            default=[],
+            metavar=metavar,
+            help=f"{text}; repeatable",
+        )
+    command.add_argument(
+        "--write",
+        metavar="FIXED.json",
+        help="write the one --dataset with the repairs that lose nothing, and check the result: "
+        "ids, sizes and iscrowd given as text or as 7.0 become integers; absent iscrowd and area "
+        "are filled as COCO defines them, and absent lists of LVIS's images are made empty",
+    )
+    command.add_argument(
+        "--num-images",
+        type=int,
+        metavar="N",
+        help="read an even sample of N image files of each data set; all if not given",
+    )
+    command.add_argument(
+        "--max-image-pixels",
+        type=int,
+        default=Limits().max_image_pixels,
+        metavar="N",
+        help="INPUT.MAX_IMAGE_PIXELS of the training (default: %(default)s, Pillow's bound)",
+    )
+    command.add_argument(
+        "--allow-outside-paths",
+        action="store_true",
+        help="let files name images outside of the image folder (.. or absolute paths)",
+    )
+    return parser
+
+
+def _validate_all(args: argparse.Namespace) -> Iterator[tuple[str, Findings]]:
+    """What each data set is called, and what has been found in it."""
+    depth = Depth(Limits(args.max_image_pixels, args.allow_outside_paths), args.num_images)
+    for json_file, image_root in args.dataset:
+        if args.write is not None:
+            for line in write_repaired(json_file, args.write, image_root, depth.limits):
+                print(f"{json_file}: {line}")
+            json_file = args.write
+        yield json_file, validate_json(json_file, image_root, depth)
+    for (folder,) in args.class_folder:
+        yield folder, validate_class_folder(folder, depth)
+    for entry in args.mask_folder:
+        yield entry[0], validate_mask_folder(*entry, depth)
+    for list_file, image_root, num_classes in args.image_list:
+        if not num_classes.isdecimal() or not 0 < int(num_classes) < 10**9:
+            args.parser.error(f"--image-list: NUM_CLASSES is {num_classes!r}: give 1 or more")
+        yield list_file, validate_image_list(list_file, image_root, int(num_classes), depth)
+
+
+def main() -> None:
+    args = get_parser().parse_args()
+    num_sets = sum(map(len, (args.dataset, args.class_folder, args.mask_folder, args.image_list)))
+    if num_sets == 0:
+        args.parser.error(f"name data: {', '.join(option for option, *_ in _OPTIONS)}")
+    if args.write is not None and (num_sets > 1 or not args.dataset):
+        args.parser.error("--write takes one --dataset and no other data")
+    if min(args.max_image_pixels, 1 if args.num_images is None else args.num_images + 1) < 1:
+        args.parser.error("--max-image-pixels is 1 or more, and --num-images 0 or more")
+    failed = False
+    try:
+        for name, findings in _validate_all(args):
+            errors, warnings = len(findings.errors), len(findings.warnings)
+            print(f"{name}: {errors} kinds of errors, {warnings} kinds of warnings")
+            if errors or warnings:
+                print(findings.format())
+            failed |= errors > 0
+    except InputError as error:
+        args.parser.exit(1, f"error: {error}\n")
+    except BrokenPipeError:  # of a reader that has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(int(failed))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""The rules for image files and label maps: all of them, or an even sample."""
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ...exceptions import InputError
+from ..image_files import (
+    check_header,
+    check_label_map_size,
+    read_header,
+    read_image,
+    read_label_map,
+)
+from .limits import Limits
+from .report import Findings
+
+T = TypeVar("T")
+
+# Images of each data set that are read before a training: about a second
+NUM_SAMPLES = 32
+
+
+def sample(items: Sequence[T], count: int | None) -> list[T]:
+    """Evenly spaced items with the first and the last; None or enough takes all."""
+    if count is None or count >= len(items):
+        return list(items)
+    return [items[i] for i in np.linspace(0, len(items) - 1, count).round().astype(int)]
+
+
+def check_sample(where: str, paths: Sequence[str], limits: Limits) -> None:
+    """Read an even sample of images.
+
+    Args:
+        where: beginning of the message.
+        paths: of all images.
+        limits: of the images.
+
+    Raises:
+        InputError: one of them cannot be used.
+    """
+    findings = Findings(where)
+    records = [{"file_name": path} for path in sample(paths, NUM_SAMPLES)]
+    check_images(findings, records, limits.max_image_pixels)
+    findings.raise_error()
+
+
+def check_images(
+    findings: Findings, records: Sequence[dict], max_pixels: int
+) -> dict[str, tuple[int, int]]:
+    """Read images whole.
+
+    Args:
+        findings: what is wrong is added to it.
+        records: in Detectron2's standard format, with "width" and "height" or without.
+        max_pixels: of an image.
+
+    Returns:
+        Height and width by the paths of those that can be read.
+    """
+    problems: dict[str, list[Any]] = {
+        "image files that cannot be read": [],
+        "image files that are too large, or not of 8 bits": [],
+        "image files of another size than annotated": [],
+        "damaged image files": [],
+    }
+    unreadable, unusable, other_size, damaged = problems.values()
+    has_16_bits, shapes = [], {}
+    for record in records:
+        path, list_ = record["file_name"], unreadable
+        try:
+            header = read_header(path)
+            list_ = unusable
+            check_header(path, header, max_pixels)
+            list_ = damaged
+            shapes[path] = height, width = read_image(path, "RGB", max_pixels=max_pixels).shape[:2]
+        except InputError as error:
+            list_.append(error)
+            continue
+        if (record.get("width", width), record.get("height", height)) != (width, height):
+            other_size.append(
+                f"image {path!r} is of {width} x {height} pixels but annotated with "
+                f"{record['width']} x {record['height']}: replace it or mend the annotations"
+            )
+        if header.has_16_bits:
+            has_16_bits.append(path)
+    for kind, found in problems.items():
+        findings.error(kind, "", found)
+    findings.warning(
+        "images of 16 bits a channel",
+        "the upper 8 bits are read, as by Detectron2: convert them yourself if that is too dark",
+        has_16_bits,
+        repr,
+    )
+    return shapes
+
+
+def check_label_maps(
+    findings: Findings,
+    records: Sequence[dict],
+    shapes: dict[str, tuple[int, int]],
+    num_classes: int,
+    ignore_label: int,
+    max_pixels: int,
+) -> None:
+    """Read label maps whole, and compare their sizes with those of the images.
+
+    Args:
+        findings, max_pixels: see :func:`check_images`.
+        records: with "file_name" and "sem_seg_file_name".
+        shapes: of the images, from :func:`check_images`.
+        num_classes, ignore_label: see :func:`read_label_map`.
+    """
+    unusable, other_size = [], []
+    for record in records:
+        path, list_ = record["sem_seg_file_name"], unusable
+        try:
+            labels = read_label_map(path, num_classes, ignore_label, max_pixels)
+            list_ = other_size
+            check_label_map_size(path, labels.shape, shapes.get(record["file_name"], labels.shape))
+        except InputError as error:
+            list_.append(error)
+    findings.error("label maps that cannot be used", "", unusable)
+    findings.error("label maps of another size than their images", "", other_size)

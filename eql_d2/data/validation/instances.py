@@ -1,0 +1,127 @@
+"""The rules for annotations: boxes, keypoints and the fields that COCO's evaluation needs."""
+
+from typing import Any
+
+import numpy as np
+
+from .columns import Annotations
+from .flat import flatten, numbers
+from .masks import check_polygons, check_run_lengths
+from .report import Findings
+
+# Annotation tools round: a box may end this many pixels outside of its image.
+_BOX_TOLERANCE = 1.0
+_NONE: list = []  # one for all: a million new ones set off the garbage collector
+_FLAG_TYPES = frozenset({int, float, bool, type(None)})
+
+
+def check_instances(findings: Findings, data: dict, is_lvis: bool) -> None:
+    """Check the annotations of a parsed file whose images and categories are checked.
+
+    Args:
+        findings: what is wrong is added to it.
+        data: content of the file.
+        is_lvis: whether it is in LVIS format, which has no `iscrowd`.
+    """
+    annotations = Annotations.of_file(findings, data)
+    _check_boxes(annotations)
+    check_polygons(annotations)
+    check_run_lengths(annotations)
+    _check_keypoints(annotations)
+    _check_fields(annotations, is_lvis)
+
+
+def _check_boxes(annotations: Annotations) -> None:
+    flat = flatten(annotations.column("bbox"))
+    are_boxes = flat.are_numbers & (flat.lengths == 4)
+    boxes = np.full((len(are_boxes), 4), np.nan)
+    boxes[are_boxes] = flat.values[np.repeat(are_boxes, flat.lengths)].reshape(-1, 4)
+    annotations.error(
+        "boxes that are not four numbers",
+        "it must be [x, y, width, height]",
+        ~are_boxes,
+        lambda i: annotations.says("bbox", i),
+    )
+    are_finite = np.isfinite(boxes).all(axis=1)
+    annotations.error(
+        "boxes with nan or infinity",
+        "mend or remove it",
+        are_boxes & ~are_finite,
+        lambda i: annotations.says("bbox", i) + ", which is not finite",
+    )
+    x, y, width, height = boxes.T
+    annotations.error(
+        "boxes of zero area",
+        "mend or remove it",
+        are_finite & ~((width > 0) & (height > 0)),
+        lambda i: annotations.says("bbox", i) + " of zero area",
+    )
+    with np.errstate(over="ignore"):
+        right, bottom = x + width, y + height
+    is_outside = (
+        (np.minimum(x, y) < -_BOX_TOLERANCE)
+        | (right > annotations.width + _BOX_TOLERANCE)
+        | (bottom > annotations.height + _BOX_TOLERANCE)
+    )
+    annotations.error(
+        "boxes outside of their images",
+        "clip it (the format is [x, y, width, height])",
+        are_finite & (width > 0) & (height > 0) & is_outside,
+        lambda i: (
+            f"{annotations.says('bbox', i)}, outside of its image of {annotations.image_size(i)}"
+        ),
+    )
+
+
+def _check_keypoints(annotations: Annotations) -> None:
+    keypoints = annotations.column("keypoints")
+    if not any(keypoints):
+        return
+    flat = flatten([value or _NONE for value in keypoints])
+    bad = ~flat.are_numbers | (flat.lengths % 3 > 0) | flat.where_any(~np.isfinite(flat.values))
+    annotations.error(
+        "keypoints that are not x, y, visibility",
+        "it must be a list of three finite numbers for each point",
+        bad,
+        lambda i: annotations.says("keypoints", i),
+    )
+
+
+def _check_fields(annotations: Annotations, is_lvis: bool) -> None:
+    crowds, areas = annotations.column("iscrowd"), annotations.column("area")
+    annotations.error(
+        "annotations whose iscrowd is neither 0 nor 1",
+        "give 0, or 1 for a region with many objects",
+        [] if _are_flags(crowds) else [i for i, value in enumerate(crowds) if not _is_flag(value)],
+        lambda i: annotations.says("iscrowd", i),
+    )
+    values = numbers(areas)
+    is_known = np.fromiter((value is not None for value in areas), bool, len(areas))
+    annotations.error(
+        "annotations whose area is no number of pixels",
+        "give the pixels of the mask or box, or leave it out (it is filled then)",
+        is_known & ~((values >= 0) & np.isfinite(values)),
+        lambda i: annotations.says("area", i),
+    )
+    annotations.warning(
+        "annotations without area",
+        "the evaluation takes that of the mask or box; validate --write fills it",
+        ~is_known,
+        lambda i: "has no area",
+    )
+    if not is_lvis:
+        annotations.warning(
+            "annotations without iscrowd",
+            "0 is taken; validate --write fills it",
+            [i for i, value in enumerate(crowds) if value is None],
+            lambda i: "has no iscrowd",
+        )
+
+
+def _are_flags(values: list) -> bool:
+    """Whether :func:`_is_flag` holds of all, in a fraction of its time."""
+    return _FLAG_TYPES.issuperset(map(type, values)) and {None, 0, 1}.issuperset(values)
+
+
+def _is_flag(value: Any) -> bool:
+    return type(value) in _FLAG_TYPES and value in (None, 0, 1)

@@ -1,0 +1,124 @@
+"""All that is wrong with a data set: grouped by kind, with counts and the first examples."""
+
+import dataclasses
+import reprlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ...exceptions import InputError
+
+NUM_EXAMPLES = 3
+_COMMAND = "python -m eql_d2.data validate"
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = 80
+_short.maxlong = 30
+_short.maxlist = _short.maxdict = 6
+_short.maxlevel = 3
+
+
+def shown(value: Any) -> str:
+    """A value of a file for a message: on one line, and never long."""
+    return _short.repr(value)
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """Problems of one kind.
+
+    Attributes:
+        kind: heading, in the plural.
+        is_error: whether training or evaluation would fail or be wrong; otherwise a warning.
+        count: how many there are.
+        examples: the first ones, a line each.
+        fix: what to do; empty where the examples say it.
+        line: the example for an error of one line.
+    """
+
+    kind: str
+    is_error: bool
+    count: int
+    examples: tuple[str, ...]
+    fix: str
+    line: str
+
+
+class Findings:
+    """What the rules have found in one data set, in their order.
+
+    Args:
+        where: beginning of an error of one line, for example "data set 'own'"; may be empty.
+    """
+
+    def __init__(self, where: str = "") -> None:
+        self._where = where
+        self._findings: list[Finding] = []
+
+    @property
+    def errors(self) -> list[Finding]:
+        return [finding for finding in self._findings if finding.is_error]
+
+    @property
+    def warnings(self) -> list[Finding]:
+        return [finding for finding in self._findings if not finding.is_error]
+
+    def error(
+        self,
+        kind: str,
+        fix: str,
+        offenders: Sequence[Any],
+        describe: Callable[[Any], str] = str,
+        line: str | None = None,
+    ) -> None:
+        """Add an error if there are offenders.
+
+        Args:
+            kind: heading, in the plural.
+            fix: what to do.
+            offenders: one item for each problem.
+            describe: the line for an offender; called for the examples only.
+            line: the example for an error of one line; None takes the first.
+        """
+        self._add(True, kind, fix, offenders, describe, line)
+
+    def warning(
+        self,
+        kind: str,
+        fix: str,
+        offenders: Sequence[Any],
+        describe: Callable[[Any], str] = str,
+    ) -> None:
+        """Add a warning if there are offenders; arguments as for :meth:`error`."""
+        self._add(False, kind, fix, offenders, describe, None)
+
+    def _add(self, is_error, kind, fix, offenders, describe, line) -> None:
+        if len(offenders):
+            examples = tuple(describe(offender) for offender in offenders[:NUM_EXAMPLES])
+            finding = Finding(kind, is_error, len(offenders), examples, fix, line or examples[0])
+            self._findings.append(finding)
+
+    def raise_error(self) -> None:
+        """Raise the first error, if there is one, with the number of the others.
+
+        Raises:
+            InputError: there is an error.
+        """
+        if not self.errors:
+            return
+        first, count = self.errors[0], sum(error.count for error in self.errors)
+        others = f" ({count} problems like this or others: {_COMMAND} lists them)"
+        where = f"{self._where}: " if self._where else ""
+        fix = f": {first.fix}" if first.fix else ""
+        raise InputError(f"{where}{first.line}{fix}{others if count > 1 else ''}")
+
+    def format(self) -> str:
+        """The report: errors first, a block for each kind."""
+        lines = []
+        for finding in [*self.errors, *self.warnings]:
+            severity = "error" if finding.is_error else "warning"
+            lines.append(f"{severity}: {finding.kind} ({finding.count:,})")
+            lines += [f"    {example}" for example in finding.examples]
+            if finding.count > len(finding.examples):
+                lines.append(f"    ... {finding.count - len(finding.examples):,} more")
+            lines += [f"    fix: {finding.fix}"] * bool(finding.fix)
+        return "\n".join(lines)
