@@ -5,6 +5,7 @@ from detectron2.config import configurable
 from torch import Tensor
 
 from ..exceptions import InputError
+from .arguments import is_number
 from .base import Normalizer, PerClass, values_per_class
 from .baselines import SoftmaxLoss
 from .build import EQL_LOSS_REGISTRY
@@ -49,7 +50,7 @@ class BalancedSoftmax(SoftmaxLoss):
     @configurable
     def __init__(self, num_classes: int, class_count: PerClass, tau: float = 1.0):
         super().__init__(num_classes, num_logits=num_classes + 1)
-        if tau < 0:
+        if not is_number(tau) or tau < 0:
             raise InputError(f"tau of BalancedSoftmax is {tau}: it must not be negative, give 1.0")
         if class_count is None:
             raise InputError(

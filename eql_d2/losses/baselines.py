@@ -6,6 +6,7 @@ from detectron2.config import configurable
 from torch import Tensor
 
 from ..exceptions import InputError
+from .arguments import is_number
 from .base import ClassificationLoss, Normalizer, in_float32
 from .build import EQL_LOSS_REGISTRY
 from .dense import DenseLoss, Maps
@@ -46,6 +47,23 @@ class SigmoidLoss(ClassificationLoss):
         return weight
 
 
+class _WithoutIgnored(torch.autograd.Function):
+    """The logits as they are, with a gradient of zero where the target is ignored: there that of
+    PyTorch's cross entropy is 0 times the softmax, NaN for logits that are not finite."""
+
+    @staticmethod
+    def forward(ctx, logits: Tensor, targets: Tensor) -> Tensor:
+        ctx.ignored = targets < 0
+        return logits.view_as(logits)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+        ignored = ctx.ignored
+        if ignored.device.type == "cpu" and not ignored.any():  # no copy; a GPU is not asked
+            return gradient, None
+        return gradient.masked_fill(ignored.unsqueeze(1), 0), None
+
+
 class SoftmaxLoss(ClassificationLoss):
     """What softmax losses share: their scores, and PyTorch's cross entropy, measured on demand."""
 
@@ -54,6 +72,8 @@ class SoftmaxLoss(ClassificationLoss):
         """Cross entropy over the normaliser. Where the loss is monitored its gradients come from a
         pass of their own, so that the loss stays PyTorch's to the last bit."""
         logits = in_float32(logits)
+        if not targets.is_floating_point():
+            logits = _WithoutIgnored.apply(logits, targets)
         if self.statistics is not None:
             no_margin = logits.new_zeros(logits.shape[1])
             sums = softmax_cross_entropy(logits.detach(), targets, no_margin, normalizer)
@@ -121,13 +141,18 @@ class FocalFamily(DenseLoss):
         prior_prob: probability that each class starts with.
 
     Raises:
-        InputError: gamma is negative.
+        InputError: gamma is negative, or alpha above 1.
     """
 
     def __init__(self, num_classes: int, gamma: float, alpha: float, prior_prob: float | None):
         super().__init__(num_classes, prior_prob)
-        if gamma < 0:
-            raise InputError(f"gamma of {type(self).__name__} is {gamma}: it must not be negative")
+        name = type(self).__name__
+        if not is_number(gamma) or gamma < 0:
+            raise InputError(f"gamma of {name} is {gamma}: it must not be negative")
+        if not is_number(alpha) or alpha > 1:
+            raise InputError(
+                f"alpha of {name} is {alpha}: give 0 to 1, or a negative number for no weights"
+            )
         self.gamma = gamma
         self.alpha = alpha
 

@@ -8,6 +8,7 @@ from detectron2.config import CfgNode
 from torch import Tensor, nn
 
 from ..exceptions import InputError
+from .arguments import is_number
 from .base import ClassificationLoss, PerClass, in_float32, values_per_class
 from .baselines import SigmoidLoss, SoftmaxLoss
 from .softmax_eql import gradient_margins, neutral_margin
@@ -122,7 +123,7 @@ class Calibration(nn.Module):
 
 
 def _check_strength(name: str, value: float) -> float:
-    if not value >= 0:
+    if not is_number(value) or value < 0:
         raise InputError(f"{name} is {value}: it must not be negative, or frequent classes gain")
     return float(value)
 

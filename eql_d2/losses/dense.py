@@ -32,11 +32,17 @@ class DenseLoss(ClassificationLoss):
         return ((targets >= 0) & (targets < self.num_classes)).sum().clamp(min=1)
 
     @torch.jit.unused
+    def _check_targets(self, targets: Tensor, largest: int) -> None:
+        # The background needs no column.
+        super()._check_targets(targets, self.num_classes)
+
+    @torch.jit.unused
     def _planes(self, logits: Maps, per_anchor: Tensor | None):
         """Logits as (P, C, S), and what is given for each anchor as (P, S)."""
         if isinstance(logits, Tensor):
             self._check_shapes(logits, per_anchor)
             return [logits[..., None].flatten(2)], [per_anchor[..., None].flatten(1)]
+        self._check_targets(per_anchor, self.num_classes)
         planes, values, first = [], [], 0
         for level in logits:
             num_images, channels, height, width = level.shape

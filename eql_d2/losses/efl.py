@@ -5,6 +5,7 @@ from detectron2.config import configurable
 from torch import Tensor
 
 from ..exceptions import InputError
+from .arguments import is_number
 from .base import Normalizer
 from .baselines import FocalFamily
 from .build import EQL_LOSS_REGISTRY
@@ -30,7 +31,7 @@ class _EqualizedFocal(FocalFamily):
         prior_prob: float | None,
     ):
         super().__init__(num_classes, gamma, alpha, prior_prob)
-        if scale < 0:
+        if not is_number(scale) or scale < 0:
             raise InputError(f"scale of {type(self).__name__} is {scale}: it must not be negative")
         if gamma == 0:
             raise InputError(f"gamma of {type(self).__name__} is 0: it divides, give 2 for example")

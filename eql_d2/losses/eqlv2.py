@@ -5,6 +5,7 @@ from detectron2.config import configurable
 from torch import Tensor
 
 from ..exceptions import InputError
+from .arguments import is_number
 from .base import in_float32
 from .baselines import SigmoidLoss
 from .build import EQL_LOSS_REGISTRY
@@ -65,7 +66,7 @@ class EQLv2(SigmoidLoss):
         decay: see :class:`GradientStatistics`.
 
     Raises:
-        InputError: gamma or alpha is negative.
+        InputError: gamma or alpha is negative, or mu no finite number.
     """
 
     @configurable
@@ -81,11 +82,13 @@ class EQLv2(SigmoidLoss):
     ):
         super().__init__(num_classes, num_logits=num_classes + 1, prior_prob=prior_prob)
         for name, value in (("gamma", gamma), ("alpha", alpha)):
-            if value < 0:
+            if not is_number(value) or value < 0:
                 raise InputError(
                     f"{name} of EQLv2 is {value}: it must not be negative, "
                     "or the loss would favour the classes that have most"
                 )
+        if not is_number(mu):
+            raise InputError(f"mu of EQLv2 is {mu}: it is a gradient ratio, give 0.8 for example")
         self.gamma = gamma
         self.mu = mu
         self.alpha = alpha

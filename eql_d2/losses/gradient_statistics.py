@@ -5,6 +5,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from ..exceptions import InputError
+from .arguments import is_number
 
 
 class GradientStatistics(nn.Module):
@@ -32,7 +33,7 @@ class GradientStatistics(nn.Module):
 
     def __init__(self, num_classes: int, initial_ratio: float = 1.0, decay: float = 1.0):
         super().__init__()
-        if not 0 < decay <= 1:
+        if not (is_number(decay) and 0 < decay <= 1):
             raise InputError(f"decay of the gradient statistics is {decay}: give 0 < decay <= 1")
         self.decay = decay
         self.num_classes = num_classes

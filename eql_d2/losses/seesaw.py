@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..distributed import sum_over_ranks
 from ..exceptions import InputError
+from .arguments import is_number
 from .base import Normalizer, in_float32
 from .baselines import SoftmaxLoss
 from .build import EQL_LOSS_REGISTRY
@@ -64,9 +65,9 @@ class SeesawLoss(SoftmaxLoss):
     def __init__(self, num_classes: int, p: float = 0.8, q: float = 2.0, eps: float = 0.01):
         super().__init__(num_classes, num_logits=num_classes + 1)
         for name, value in (("p", p), ("q", q)):
-            if value < 0:
+            if not is_number(value) or value < 0:
                 raise InputError(f"{name} of SeesawLoss is {value}: it must not be negative")
-        if not 0 < eps <= 1:
+        if not (is_number(eps) and 0 < eps <= 1):
             raise InputError(f"eps of SeesawLoss is {eps}: it is a probability, give 0.01")
         self.p = p
         self.q = q
@@ -112,9 +113,11 @@ class SeesawLoss(SoftmaxLoss):
     def _objectness_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Summed over the rows that are not ignored."""
         is_background = (targets == self.num_classes).to(logits.dtype)
-        counts = (targets >= 0).to(logits.dtype)
+        counts = targets >= 0
+        # Filled, too: what is not finite has no weight of 0.
+        logit = self._background_logit(logits)[:, 0].masked_fill(~counts, 0)
         return F.binary_cross_entropy_with_logits(
-            self._background_logit(logits)[:, 0], is_background, weight=counts, reduction="sum"
+            logit, is_background, weight=counts.to(logits.dtype), reduction="sum"
         )
 
     def _background_logit(self, logits: Tensor) -> Tensor:

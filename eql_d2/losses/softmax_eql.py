@@ -6,6 +6,7 @@ from detectron2.utils import comm
 from torch import Tensor
 
 from ..exceptions import InputError
+from .arguments import is_number
 from .base import Normalizer
 from .baselines import SoftmaxLoss
 from .build import EQL_LOSS_REGISTRY
@@ -110,13 +111,13 @@ class SoftmaxEQL(SoftmaxLoss):
         decay: float = 1.0,
     ):
         super().__init__(num_classes, num_logits=num_classes + 1)
-        if tau < 0:
+        if not is_number(tau) or tau < 0:
             raise InputError(f"tau of SoftmaxEQL is {tau}: it must not be negative, give 1.0")
         if indicator not in INDICATORS:
             raise InputError(
                 f"indicator of SoftmaxEQL is {indicator!r}: choose one of {', '.join(INDICATORS)}"
             )
-        if not eps > 0:
+        if not is_number(eps) or eps <= 0:
             raise InputError(f"eps of SoftmaxEQL is {eps}: it must be positive, give 1e-4")
         self.tau = tau
         self.indicator = indicator

@@ -36,7 +36,7 @@ def test_ignored_rows_can_hold_anything(loss_class, columns, content):
         assert torch.equal(value, expected_value) and torch.equal(gradient, expected_gradient)
         assert not gradient[targets < 0].any()
     torch.testing.assert_close(found.state_dict(), expected.state_dict(), rtol=0, atol=0)
-    assert found.statistics.neg_grad.sum() > 0
+    assert found.statistics.pos_grad.sum() > 0
 
 
 @pytest.mark.parametrize("loss_class", DENSE)

@@ -10,6 +10,9 @@ from .blocks import iterate_planes
 from .one_pass import LossSums, OnePass, compute_dtype
 
 _TINY = 1e-24
+# exp(-80) is nothing beside 1 and exp(80) is finite, in float64 too; PyTorch's threshold for
+# softplus, 20, gives up 1e-10 of precision, which float64 has.
+_LARGEST_LOG = 80.0
 
 
 def class_focal_loss(
@@ -90,12 +93,13 @@ def _add_negatives(z, label, gamma, weight, gradient) -> Tensor:
         at_plane, at_class, at_position = (index[here] for index in positive)
         modulator[at_plane - planes.start, at_class - classes.start, at_position] = 0
         here = _inside(ignored[0], planes)
-        modulator[ignored[0][here] - planes.start, :, ignored[1][here]] = 0
+        for factor in (modulator, neg_log, p):  # each: 0 times infinity or NaN would remain
+            factor[ignored[0][here] - planes.start, :, ignored[1][here]] = 0
 
         loss = torch.mul(modulator, neg_log).sum((0, 2))
         sums[0, classes] += loss.double() * weight[classes, 0]
-        # w p**gamma (x (1 - p) + p) with x = -gamma log(1 - p)
-        x = neg_log.mul_(gamma[classes])
+        # w p**gamma (x (1 - p) + p) with x = -gamma log(1 - p); where x could overflow, 1 - p is 0
+        x = neg_log.clamp_(max=_LARGEST_LOG).mul_(gamma[classes])
         grad = torch.sub(1, x, out=gradient[planes, classes])
         grad.mul_(p).add_(x).mul_(modulator).mul_(weight[classes])
         sums[2, classes] += grad.sum((0, 2)).double()
@@ -105,8 +109,7 @@ def _add_negatives(z, label, gamma, weight, gradient) -> Tensor:
 
 
 def _softplus(z: Tensor) -> Tensor:
-    # PyTorch's default of 20 gives up 1e-10 of precision, which float64 has; exp(80) is finite.
-    return F.softplus(z, threshold=80.0)
+    return F.softplus(z, threshold=_LARGEST_LOG)
 
 
 def _inside(index: Tensor, bounds: slice) -> Tensor:
