@@ -30,6 +30,16 @@ def mean_over_ranks(value: Tensor, minimum: float = 1.0) -> Tensor:
     return total.clamp(min=minimum) / comm.get_world_size()
 
 
+def max_over_ranks_later(value: Tensor) -> dist.Work:
+    """Begin to take the maximum over all processes, in place, of a tensor on the CPU.
+
+    Collective; with several processes only. The value is there once ``wait`` of what is returned
+    has been called; meanwhile nothing waits, and GPUs have no part in it.
+    """
+    group = comm._get_global_gloo_group()
+    return dist.all_reduce(value, dist.ReduceOp.MAX, group=group, async_op=True)
+
+
 def from_main_process(compute: Callable[[], T]) -> T:
     """What ``compute`` returns, or raises, in the main process: there alone it is called.
 

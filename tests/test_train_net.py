@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -127,7 +128,7 @@ def test_lazy_config_trains_resumes_and_evaluates(data):
 
 
 def test_unknown_setting_of_a_lazy_config_ends_with_one_line(data):
-    with pytest.raises(SystemExit, match="train.eql.log_perod is unknown: choose one of monitor"):
+    with pytest.raises(SystemExit, match="train.eql.log_perod is unknown: did you mean log_period"):
         run(LAZY, data, opts=("train.eql.log_perod=3",))
 
 
@@ -244,6 +245,30 @@ def test_unreadable_image_ends_with_one_line_and_exit_code_1(config, data):
     assert "train_net.py: error: " in last and ".png' cannot be used" in last
     assert "Traceback" not in result.stdout + result.stderr
     assert not list(data.glob("output/*.pth"))
+
+
+def test_numbers_that_are_not_finite_end_with_one_line(config, data):
+    opts = ("SOLVER.BASE_LR", "1e30", "SOLVER.CHECKPOINT_PERIOD", "1")
+    with pytest.raises(SystemExit) as error:
+        run(config, data, opts=opts)
+    assert re.fullmatch(
+        r"train_net.py: error: iteration 1: .* \(images .*\.png, .*\.png\); the step was not "
+        r"taken: start again with --resume from .*model_0000000.pth, with a lower .*",
+        str(error.value),
+    )
+    assert not (data / "output/model_final.pth").exists()
+
+
+@pytest.mark.slow
+def test_the_one_line_of_two_processes_is_the_last(config, data):
+    command = [sys.executable, str(ROOT / "train_net.py"), "--num-gpus", "2", "--dist-url", "auto"]
+    opts = ("SOLVER.BASE_LR", "1e30")
+    result = run_process([*command, *arguments(config, data, opts=opts)], data)
+    assert result.returncode == 1
+    lines = (result.stdout + result.stderr).strip().splitlines()
+    assert lines[-1].startswith("train_net.py: error: iteration 1")
+    assert sum("error: iteration" in line for line in lines) == 1
+    assert "Traceback" not in "".join(lines)
 
 
 def test_c_test_folders_with_some_of_the_classes_train_and_evaluate(tmp_path):

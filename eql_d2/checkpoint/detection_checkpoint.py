@@ -1,53 +1,153 @@
-"""Detectron2's checkpointer, with clear errors and a word on the gradient statistics."""
+"""Detectron2's checkpointer, with files that cannot be torn and contents that are looked at."""
 
 import logging
 import os
 import pickle
+from pathlib import Path
 from typing import Any
 
+import torch
 from detectron2.checkpoint import DetectionCheckpointer
+from torch import nn
 
-from ..exceptions import InputError
+from ..distributed import from_main_process
+from ..exceptions import InputError, TrainingError
+from .contents import check_background, check_fit, check_values, not_finite
+from .durable_files import (
+    check_checksum,
+    read_tag,
+    remove_leftovers,
+    remove_old,
+    write_durably,
+    write_tag,
+)
+from .newest import newest_checkpoint
 from .torchvision_resnet import for_resnets_of, is_torchvision_resnet
+from .trusted_files import check_pickle, load_tensors
 
 logger = logging.getLogger(__name__)
 
 
 class EQLCheckpointer(DetectionCheckpointer):
-    """``DetectionCheckpointer`` that refuses what it cannot load and says what it did load.
+    """``DetectionCheckpointer`` that tears no file, and refuses what it cannot load or should not.
+
+    How it writes: see :mod:`.durable_files`; what it resumes from: :mod:`.newest`; what may be in a
+    file: :mod:`.trusted_files` and :mod:`.contents`. All that it writes Detectron2 can read.
 
     It also loads the files of torchvision's ResNets, by their names, into Detectron2's ``ResNet``.
 
+    Args:
+        model: to save or load.
+        save_dir: folder of the checkpoints.
+        keep: newest periodic checkpoints (``model_0004999.pth``) that are kept, also of earlier
+            processes; 0 keeps all. ``model_final.pth`` and ``model_best.pth`` always stay.
+        **others: of ``DetectionCheckpointer``. One that has nothing to load but the model is taken
+            to evaluate it, which asks for more of a file: :func:`.contents.check_fit`.
+
+    Attributes:
+        saved_iteration: of the last file that was written; None before that.
+
     Raises:
-        InputError: on loading a file that is missing, cut off or damaged, or whose box classifier
-            has one column per class and none for the background (eql.detectron2). Detectron2
-            would leave such a classifier at its random start, with a warning; so do we where
-            class-agnostic boxes and no masks leave open which kind it is.
+        InputError: on loading a file that is missing, damaged or of another model; that could run
+            code; whose values cannot be; or whose box classifier has one column per class and none
+            for the background (eql.detectron2).
+        TrainingError: on saving what is not finite, or to a disk that is full. The files that are
+            there stay as they are.
     """
+
+    def __init__(self, model: nn.Module, save_dir: str = "", *, keep: int = 0, **others: Any):
+        super().__init__(model, save_dir, **others)
+        self.saved_iteration: int | None = None
+        self._keep = keep
+        self._loading = ""
+
+    def save(self, name: str, **kwargs: Any) -> None:
+        if not self.save_dir or not self.save_to_disk:
+            return
+        data = {"model": self.model.state_dict()}
+        data |= {key: part.state_dict() for key, part in self.checkpointables.items()}
+        data |= kwargs
+        folder, path = Path(self.save_dir), Path(self.save_dir, f"{name}.pth")
+        wrong = not_finite(data)
+        if wrong:
+            raise TrainingError(
+                f"{wrong} holds NaN or infinity, so {path.name} is not saved: start again with "
+                f"--resume from {read_tag(folder) or 'the beginning'}, with a lower learning rate "
+                "or clipped gradients"
+            )
+        self.logger.info(f"Saving checkpoint to {path}")
+        write_durably(path, lambda file: torch.save(data, file), _check_loads)
+        write_tag(folder, path.name)
+        remove_old(folder, path.name, self._keep)
+        self.saved_iteration = kwargs.get("iteration")
+
+    def tag_last_checkpoint(self, last_filename_basename: str) -> None:
+        write_tag(Path(self.save_dir), last_filename_basename)
+
+    def newest(self) -> str:
+        """The newest whole checkpoint of the folder, or "". Collective: the main process looks.
+
+        Raises:
+            InputError: there are checkpoints, but none is whole.
+        """
+        return from_main_process(lambda: newest_checkpoint(self.save_dir, [*self.checkpointables]))
+
+    def remove_leftovers(self) -> None:
+        """Remove what a killed training left half-written in the folder. Not while one runs."""
+        if self.save_dir and self.save_to_disk:
+            removed = remove_leftovers(Path(self.save_dir))
+            if removed:
+                logger.info(f"Removed leftovers of an earlier process: {', '.join(removed)}")
+
+    def resume_or_load(self, path: str, *, resume: bool = True) -> dict[str, Any]:
+        newest = self.newest() if resume else ""
+        return self.load(newest) if newest else self.load(path, checkpointables=[])
 
     def load(self, path: str, *args, **kwargs) -> dict[str, Any]:
         # Detectron2 takes options after a question mark: model.pth?matching_heuristics=True
         if path and "://" not in path and not os.path.isfile(path.split("?")[0]):
             raise InputError(f"checkpoint {path!r} does not exist: check MODEL.WEIGHTS")
-        return super().load(path, *args, **kwargs)
-
-    def _load_file(self, filename: str) -> dict[str, Any]:
+        self._loading = path
         try:
-            return super()._load_file(filename)
-        except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
-            reason = str(error).strip().splitlines() or [type(error).__name__]
+            return super().load(path, *args, **kwargs)
+        except InputError:
+            raise
+        except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+            # Of what a file holds, and of optimizers for other parameters.
             raise InputError(
-                f"checkpoint {filename!r} cannot be read ({reason[0]}): it may be cut off, copy it "
-                "again or use an earlier one"
+                f"checkpoint {path!r} cannot be loaded ({_first_line(error)}): it is damaged or of "
+                "another config, use the one it was saved with"
             ) from error
 
+    def _load_file(self, filename: str) -> dict[str, Any]:
+        check_checksum(filename)
+        if filename.endswith(".pkl"):
+            check_pickle(filename)
+        try:
+            if filename.endswith(".pyth"):
+                load_tensors(filename)
+            content = super()._load_file(filename)
+        except InputError:
+            raise
+        except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
+            raise InputError(
+                f"checkpoint {filename!r} cannot be read ({_first_line(error)}): it may be cut "
+                "off, copy it again or use an earlier one"
+            ) from error
+        if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
+            raise InputError(f"checkpoint {filename!r} holds no model: give one with a state dict")
+        return content
+
+    def _torch_load(self, f: str) -> Any:
+        return load_tensors(f)
+
     def _load_model(self, checkpoint: dict[str, Any]):
+        self._convert_ndarray_to_tensor(checkpoint["model"])
         if is_torchvision_resnet(checkpoint["model"]):
             checkpoint["model"] = for_resnets_of(self.model, checkpoint["model"])
         weights, own = checkpoint["model"], self.model.state_dict()
-        for name in own:
-            if name.endswith("cls_score.weight") and name in weights:
-                _refuse_without_background(name, weights, own)
+        check_values(weights, self._loading)
+        check_background(weights, own)
         statistics = [
             name
             for name in own
@@ -60,36 +160,27 @@ class EQLCheckpointer(DetectionCheckpointer):
             logger.info(f"Loaded gradient statistics from the checkpoint: {', '.join(statistics)}")
         return incompatible
 
-
-def _refuse_without_background(name: str, weights: dict[str, Any], own: dict[str, Any]) -> None:
-    rows, own_rows = weights[name].shape[0], own[name].shape[0]
-    if rows != own_rows - 1:
-        return
-    # A model of one class less also has one row less; what else it has for each class tells.
-    num_classes = _num_classes(name, weights)
-    if num_classes is None:
-        logger.warning(
-            f"{name} of the checkpoint has {rows} columns but the model {own_rows}: it is left at "
-            f"its random start, right for a model of {rows - 1} classes. If the file is of "
-            f"{rows} classes without a background, append a column to weight and bias"
+    def _log_incompatible_keys(self, incompatible: Any) -> None:
+        check_fit(
+            self.model,
+            incompatible.missing_keys,
+            incompatible.unexpected_keys,
+            self._loading,
+            evaluates=not self.checkpointables,
         )
-    elif num_classes == rows:
-        raise InputError(
-            f"{name} of the checkpoint has {rows} columns, one for each class, but the model has "
-            f"{own_rows}, the last for the background: append a column to the file's cls_score "
-            "weight and bias (zeros will do for a loss that does not use it), or drop both to "
-            "start afresh"
-        )
+        super()._log_incompatible_keys(incompatible)
 
 
-def _num_classes(name: str, weights: dict[str, Any]) -> int | None:
-    """Number of classes by the other parts of a file; None where it has none for each class."""
-    boxes = weights.get(name.replace("cls_score", "bbox_pred"))
-    if boxes is not None and boxes.shape[0] > 4:
-        return boxes.shape[0] // 4
-    statistics = f"{name.rpartition('cls_score')[0]}loss_cls.statistics.pos_grad"
-    masks = [key for key in weights if key.endswith("mask_head.predictor.weight")]
-    for key in (statistics, *masks):
-        if key in weights and weights[key].shape[0] > 1:
-            return weights[key].shape[0]
-    return None
+def _check_loads(path: Path) -> None:
+    """Better now than when the training is to be resumed; no tensor is read."""
+    try:
+        load_tensors(str(path), mmap=True)
+    except InputError as error:
+        raise TrainingError(
+            f"{path.stem} cannot be saved, for it could not be resumed from: {error}; a hook or "
+            "another part that saves its state may hold tensors and numbers of Python only"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -4,19 +4,20 @@ import dataclasses
 import logging
 from collections.abc import Sequence
 
-from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode
 from detectron2.engine import HookBase
 from detectron2.utils import comm
 from omegaconf import DictConfig
 from torch import nn
 
+from ..checkpoint import EQLCheckpointer
 from ..data import category_table
 from ..exceptions import InputError
 from ..losses import Calibration, ClassificationLoss
 from ..tasks import check_num_classes, task_of
 from .hooks import GradientRatioHook, ReportHook, find_statistics
 from .prior import InitialRegimeHook
+from .same_statistics import SameStatisticsHook
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ def prepare_calibration(model: nn.Module) -> None:
 def build_hooks(
     model: nn.Module, settings: EQLSettings, training: Sequence[str], output_dir: str
 ) -> tuple[list[HookBase], list[HookBase]]:
-    """Hooks to stand before the writers, and after them. Collective; of the main process only.
+    """Hooks to stand before the writers, and after them. Collective.
 
     Args:
         model: with the losses.
@@ -94,23 +95,28 @@ def build_hooks(
             InitialRegimeHook(table.groups.groups),
             GradientRatioHook(settings.log_period, output_dir, table.rows()),
         ]
+    same = [SameStatisticsHook(settings.log_period)]
     if not comm.is_main_process():
-        return [], []
-    return ratio, [ReportHook(output_dir)]
+        return same, []
+    return same + ratio, [ReportHook(output_dir)]
 
 
 def resume_or_load(
-    checkpointer: DetectionCheckpointer, weights: str, resume: bool, settings: EQLSettings
+    checkpointer: EQLCheckpointer, weights: str, resume: bool, settings: EQLSettings
 ) -> bool:
-    """Load the last checkpoint of the folder or the weights; whether it was a checkpoint.
+    """Load the newest checkpoint of the folder or the weights; whether it was a checkpoint.
 
-    The statistics that come with weights are forgotten if the settings say so.
+    The statistics that come with weights are forgotten if the settings say so. Collective.
     """
-    checkpointer.resume_or_load(weights, resume=resume)
-    resumed = resume and checkpointer.has_checkpoint()
-    if settings.reset_statistics and not resumed:
+    checkpointer.remove_leftovers()
+    newest = checkpointer.newest() if resume else ""
+    if newest:
+        checkpointer.load(newest)
+        return True
+    checkpointer.load(weights, checkpointables=[])
+    if settings.reset_statistics:
         for path, module in checkpointer.model.named_modules():
             if isinstance(module, ClassificationLoss):
                 module.reset_statistics()
                 logger.info(f"Statistics of {path} start afresh")
-    return resumed
+    return False

@@ -16,7 +16,7 @@ from detectron2.projects.deeplab import build_lr_scheduler
 from detectron2.solver import LRScheduler
 from torch import nn
 
-from ..checkpoint import EQLCheckpointer
+from ..checkpoint import EQLCheckpointer, check_proposals
 from ..data import build_train_loader
 from ..distributed import ddp_without_device_ids
 from ..evaluation import build_evaluator
@@ -30,8 +30,11 @@ from .build import (
     prepare_losses,
     resume_or_load,
 )
-from .epochs import with_iterations
-from .prior import with_found_prior
+from .building import building
+from .exact_resume import ExactResumeHook
+from .finite_trainer import FiniteAMPTrainer, FiniteTrainer, naming_newest_checkpoint
+from .resolved import resolve
+from .signals import StopHook, stop_signals
 
 
 class Trainer(DefaultTrainer):
@@ -43,11 +46,19 @@ class Trainer(DefaultTrainer):
     """
 
     def __init__(self, cfg: CfgNode):
-        cfg = with_iterations(cfg, self.build_train_loader)
-        cfg = with_found_prior(cfg, self.build_train_loader)
+        if cfg.MODEL.LOAD_PROPOSALS:
+            check_proposals(cfg.DATASETS.PROPOSAL_FILES_TRAIN)
+            check_proposals(cfg.DATASETS.PROPOSAL_FILES_TEST)
+        cfg = resolve(cfg, self.build_train_loader)
         with ddp_without_device_ids() if cfg.MODEL.DEVICE == "cpu" else contextlib.nullcontext():
             super().__init__(cfg)
+        trainer_class = FiniteAMPTrainer if cfg.SOLVER.AMP.ENABLED else FiniteTrainer
+        self._trainer = trainer_class(self.model, self.data_loader, self.optimizer)
         prepare_losses(self.model)
+
+    def train(self) -> OrderedDict | None:
+        with naming_newest_checkpoint(self.checkpointer):
+            return super().train()
 
     @classmethod
     def build_model(cls, cfg: CfgNode) -> nn.Module:
@@ -56,25 +67,31 @@ class Trainer(DefaultTrainer):
                 f"TEST.AUG.ENABLED is True, but {cfg.MODEL.META_ARCHITECTURE} has no test-time "
                 "augmentation in Detectron2, which has it for GeneralizedRCNN: set it to False"
             )
-        model = super().build_model(cfg)
+        with building("the model", "MODEL of the config"):
+            model = super().build_model(cfg)
         check_data_sets(model, cfg.DATASETS.TRAIN, cfg.DATASETS.TEST)
         return model
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
-        return build_optimizer(cfg, model)
+        with building("the optimizer", "SOLVER of the config"):
+            return build_optimizer(cfg, model)
 
     @classmethod
     def build_lr_scheduler(cls, cfg: CfgNode, optimizer: torch.optim.Optimizer) -> LRScheduler:
         # That of DeepLab has the poly schedule besides Detectron2's.
-        return build_lr_scheduler(cfg, optimizer)
+        with building("the schedule", "SOLVER of the config"):
+            return build_lr_scheduler(cfg, optimizer)
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode) -> Iterable:
-        return build_train_loader(cfg, build_mapper(cfg, is_train=True))
+        with building("the training loader", "DATASETS, DATALOADER, INPUT, MODEL.*_ON"):
+            return build_train_loader(cfg, build_mapper(cfg, is_train=True))
 
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> Iterable:
+        if cfg.MODEL.LOAD_PROPOSALS:
+            check_proposals(cfg.DATASETS.PROPOSAL_FILES_TEST)
         return build_detection_test_loader(
             cfg,
             dataset_name,
@@ -104,7 +121,8 @@ class Trainer(DefaultTrainer):
     ) -> OrderedDict:
         """Evaluate on ``DATASETS.TEST``, with the calibration of the config. Collective."""
         prepare_calibration(model)
-        return super().test(cfg, model, evaluators)
+        with stop_signals.interruptible():
+            return super().test(cfg, model, evaluators)
 
     @classmethod
     def test_with_TTA(cls, cfg: CfgNode, model: nn.Module) -> OrderedDict:
@@ -118,7 +136,10 @@ class Trainer(DefaultTrainer):
     def build_hooks(self) -> list:
         # Built here, before the hooks that hold it: the base class names its own class.
         self.checkpointer = EQLCheckpointer(
-            self.model, self.cfg.OUTPUT_DIR, trainer=weakref.proxy(self)
+            self.model,
+            self.cfg.OUTPUT_DIR,
+            keep=self.cfg.SOLVER.CHECKPOINT_KEEP,
+            trainer=weakref.proxy(self),
         )
         ret = super().build_hooks()
         before, after = build_hooks(
@@ -129,10 +150,14 @@ class Trainer(DefaultTrainer):
         )
         if self.cfg.TEST.AUG.ENABLED:
             before.append(hooks.EvalHook(0, lambda: self.test_with_TTA(self.cfg, self.model)))
+        # Before the evaluation, which signals may end.
+        is_evaluation = [isinstance(hook, hooks.EvalHook) for hook in ret]
+        ret.insert(is_evaluation.index(True), StopHook(self.checkpointer))
         # Before the writers, which write what these log; other processes have none.
         is_writer = [isinstance(hook, hooks.PeriodicWriter) for hook in ret]
         place = is_writer.index(True) if True in is_writer else len(ret)
-        return [*ret[:place], *before, *ret[place:], *after]
+        resume = ExactResumeHook(self.cfg.SEED)
+        return [resume, *ret[:place], *before, *ret[place:], *after]
 
     def resume_or_load(self, resume: bool = True) -> None:
         settings = EQLSettings.from_yaml(self.cfg)

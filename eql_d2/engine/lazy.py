@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 
 from detectron2.config import instantiate
-from detectron2.engine import AMPTrainer, SimpleTrainer, create_ddp_model, default_writers, hooks
+from detectron2.engine import create_ddp_model, default_writers, hooks
 from detectron2.evaluation import inference_on_dataset, print_csv_format
 from detectron2.utils import comm
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from ..checkpoint import EQLCheckpointer
+from ..checkpoint import EQLCheckpointer, check_proposals
+from ..data import instantiate_train_loader
 from ..losses import ClassificationLoss
 from ..tasks import check_data_sets
 from .build import (
@@ -19,8 +20,12 @@ from .build import (
     prepare_losses,
     resume_or_load,
 )
-from .epochs import with_iterations_lazy
-from .prior import with_found_prior_lazy, without_auto_prior
+from .building import building
+from .exact_resume import ExactResumeHook
+from .finite_trainer import FiniteAMPTrainer, FiniteTrainer, naming_newest_checkpoint
+from .prior import without_auto_prior
+from .resolved import resolve_lazy
+from .signals import StopHook, stop_signals
 
 
 def build_lazy_model(cfg: DictConfig) -> nn.Module:
@@ -29,7 +34,8 @@ def build_lazy_model(cfg: DictConfig) -> nn.Module:
     Raises:
         InputError: its losses are for another number of classes than the data sets have.
     """
-    model = instantiate(without_auto_prior(cfg).model)
+    with building("the model", "model of the config"):
+        model = instantiate(without_auto_prior(cfg).model)
     if EQLSettings.from_lazy(cfg).monitor:
         for module in model.modules():
             if isinstance(module, ClassificationLoss):
@@ -42,9 +48,10 @@ def build_lazy_model(cfg: DictConfig) -> nn.Module:
 def test_lazy(cfg: DictConfig, model: nn.Module) -> Mapping:
     """Evaluate ``model`` on ``cfg.dataloader.test`` with ``cfg.dataloader.evaluator``."""
     prepare_calibration(model)
-    results = inference_on_dataset(
-        model, instantiate(cfg.dataloader.test), instantiate(cfg.dataloader.evaluator)
-    )
+    with stop_signals.interruptible():
+        results = inference_on_dataset(
+            model, instantiate(cfg.dataloader.test), instantiate(cfg.dataloader.evaluator)
+        )
     if comm.is_main_process():
         print_csv_format(results)
     return results or {}
@@ -53,23 +60,32 @@ def test_lazy(cfg: DictConfig, model: nn.Module) -> Mapping:
 def train_lazy(cfg: DictConfig, resume: bool) -> None:
     """Train as ``cfg`` says; the keys are those of Detectron2's ``configs/common/train.py``, plus
     ``train.eql`` (reset_statistics, log_period, frequency_thresholds) and ``train.epochs``."""
-    cfg = with_found_prior_lazy(with_iterations_lazy(cfg))
+    _check_proposals(cfg)
+    cfg = resolve_lazy(cfg)
     model = build_lazy_model(cfg)
     cfg.optimizer.params.model = model
-    optimizer = instantiate(cfg.optimizer)
+    with building("the optimizer", "optimizer of the config"):
+        optimizer = instantiate(cfg.optimizer)
+    with building("the training loader", "dataloader.train of the config"):
+        loader = instantiate_train_loader(cfg.dataloader.train)
     ddp = dict(cfg.train.ddp)
     if cfg.train.device == "cpu":
         ddp["device_ids"] = None
-    trainer_class = AMPTrainer if cfg.train.amp.enabled else SimpleTrainer
-    trainer = trainer_class(
-        create_ddp_model(model, **ddp), instantiate(cfg.dataloader.train), optimizer
+    trainer_class = FiniteAMPTrainer if cfg.train.amp.enabled else FiniteTrainer
+    trainer = trainer_class(create_ddp_model(model, **ddp), loader, optimizer)
+    checkpointer = EQLCheckpointer(
+        trainer.model,
+        cfg.train.output_dir,
+        keep=cfg.train.checkpointer.get("max_to_keep") or 0,
+        trainer=trainer,
     )
-    checkpointer = EQLCheckpointer(trainer.model, cfg.train.output_dir, trainer=trainer)
     prepare_losses(model)
+    trainer.register_hooks([ExactResumeHook(cfg.train.get("seed", -1))])
     trainer.register_hooks(_build_hooks(cfg, trainer, checkpointer))
     settings = EQLSettings.from_lazy(cfg)
     resumed = resume_or_load(checkpointer, cfg.train.init_checkpoint, resume, settings)
-    trainer.train(trainer.iter + 1 if resumed else 0, cfg.train.max_iter)
+    with naming_newest_checkpoint(checkpointer):
+        trainer.train(trainer.iter + 1 if resumed else 0, cfg.train.max_iter)
 
 
 def _build_hooks(cfg, trainer, checkpointer) -> list:
@@ -82,22 +98,31 @@ def _build_hooks(cfg, trainer, checkpointer) -> list:
     ret = [
         hooks.IterationTimer(),
         hooks.LRScheduler(scheduler=instantiate(cfg.lr_multiplier)),
+        StopHook(checkpointer),
         hooks.EvalHook(cfg.train.eval_period, lambda: test_lazy(cfg, trainer.model)),
     ]
     if comm.is_main_process():
-        ret.insert(2, hooks.PeriodicCheckpointer(checkpointer, **cfg.train.checkpointer))
+        # The checkpointer keeps the newest, also those of earlier processes.
+        options = {**cfg.train.checkpointer, "max_to_keep": None}
+        ret.insert(2, hooks.PeriodicCheckpointer(checkpointer, **options))
         writers = default_writers(cfg.train.output_dir, cfg.train.max_iter)
-        ret += [*before, hooks.PeriodicWriter(writers, period=cfg.train.log_period), *after]
-    return ret
+        before += [hooks.PeriodicWriter(writers, period=cfg.train.log_period)]
+    return [*ret, *before, *after]
 
 
 def evaluate_lazy(cfg: DictConfig, resume: bool = False) -> Mapping:
     """Evaluate the weights ``cfg.train.init_checkpoint``, or with ``resume`` the last checkpoint of
     the output folder if there is one."""
+    _check_proposals(cfg)
     model = build_lazy_model(cfg)
     checkpointer = EQLCheckpointer(model, cfg.train.output_dir)
     checkpointer.resume_or_load(cfg.train.init_checkpoint, resume=resume)
     return test_lazy(cfg, model)
+
+
+def _check_proposals(cfg: DictConfig) -> None:
+    for split in ("train", "test"):
+        check_proposals(OmegaConf.select(cfg, f"dataloader.{split}.dataset.proposal_files") or ())
 
 
 def _dataset_names(cfg: DictConfig, split: str) -> list[str]:

@@ -106,9 +106,7 @@ def test_a_full_disk_leaves_what_there_was(folder, monkeypatch, free):
     checkpointer.save("model_0000001", iteration=1)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     hashing = durable_files._HashingWriter
-    monkeypatch.setattr(
-        durable_files, "_HashingWriter", lambda file: hashing(FullDisk(file, free))
-    )
+    monkeypatch.setattr(durable_files, "_HashingWriter", lambda file: hashing(FullDisk(file, free)))
     for name in ("model_0000001", "model_0000002"):
         with pytest.raises(TrainingError, match=r"written \(No space left.*free some sp") as error:
             checkpointer.save(name, iteration=2)

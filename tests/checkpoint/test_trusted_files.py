@@ -11,6 +11,7 @@ from torch import nn
 
 from eql_d2 import InputError
 from eql_d2.checkpoint import EQLCheckpointer, check_proposals
+from eql_d2.engine import Trainer
 
 
 class Evil:
@@ -143,9 +144,6 @@ def test_proposals(tmp_path):
 
 @pytest.mark.parametrize("key", ["PROPOSAL_FILES_TRAIN", "PROPOSAL_FILES_TEST"])
 def test_the_trainer_looks_at_proposals_first(tiny_cfg, tmp_path, key):
-    # here, so that the other tests need no trainer
-    from eql_d2.engine import Trainer
-
     write(tmp_path / "evil.pkl", {"x": Evil(tmp_path / "ran")})
     tiny_cfg.MODEL.LOAD_PROPOSALS = True
     tiny_cfg.DATASETS[key] = (str(tmp_path / "evil.pkl"),)

@@ -63,7 +63,7 @@ def test_an_epoch_has_each_image_as_often_as_it_is_repeated(cfg):
     cfg.SOLVER.IMS_PER_BATCH = 13
     found = with_iterations(cfg, Trainer.build_train_loader)
     assert found.SOLVER.MAX_ITER == 24 * 273 / 13
-    sampler = Trainer.build_train_loader(cfg).dataset.dataset.sampler
+    sampler = Trainer.build_train_loader(cfg).sampler
     counts = Counter(islice(sampler, found.SOLVER.MAX_ITER * 13))
     assert counts == {i: 24 * repeat for i, repeat in enumerate(repeats)}
 
@@ -84,7 +84,7 @@ def test_the_last_iteration_of_an_epoch_counts_whole(cfg, caplog):
 def test_epochs_of_other_samplers(cfg):
     cfg.DATALOADER.REPEAT_ROUNDING = "stochastic"
     loader = Trainer.build_train_loader(cfg)
-    sampler = loader.dataset.dataset.sampler
+    sampler = loader.sampler
     mean = np.mean([len(sampler._get_epoch_indices(torch.Generator())) for _ in range(5)])
     assert epoch_of(loader, 16).num_repeated == pytest.approx(mean, rel=0.05)
     cfg.DATALOADER.SAMPLER_TRAIN = "TrainingSampler"

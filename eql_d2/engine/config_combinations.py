@@ -1,0 +1,212 @@
+"""Checks of several keys of a yaml config together; those of one key are in ``config_rules.py``.
+
+Each check gets the config and whether the run trains, and yields a line for each problem.
+"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode
+from PIL import Image
+
+from ..data.category_groups import frequency_groups, group_labels
+from ..exceptions import InputError
+from ..losses import build_calibration, build_loss
+from ..tasks import TASKS, task_of
+from .config_keys import BOX_HEADS, is_read, leaves, value_of
+from .config_messages import shown
+from .config_rules import number, several, whole
+from .environment import (
+    check_batch_size,
+    check_device,
+    check_names,
+    check_output_dir,
+    check_precision,
+)
+
+_RESNET_FPN = {
+    *("build_resnet_fpn_backbone", "build_retinanet_resnet_fpn_backbone"),
+    "build_improved_baseline_resnet_fpn_backbone",
+}
+_CLASS_KEYS = [count.yaml_key for task in TASKS for count in task.class_counts.values()]
+
+
+def _solver(cfg: CfgNode, training: bool) -> Iterator[str]:
+    solver = cfg.SOLVER
+    if not training:
+        return
+    if solver.LR_SCHEDULER_NAME == "WarmupCosineLR" and solver.BASE_LR_END > solver.BASE_LR:
+        yield (
+            f"SOLVER.BASE_LR_END is {solver.BASE_LR_END}, more than BASE_LR {solver.BASE_LR}: the "
+            "cosine ends at it, give less, for example 0.0"
+        )
+    if solver.NESTEROV and solver.MOMENTUM == 0:
+        yield "SOLVER.NESTEROV is True but MOMENTUM is 0: give a momentum, for example 0.9"
+
+
+def _batch_size(cfg: CfgNode, training: bool) -> Iterator[str]:
+    size, reference = cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.REFERENCE_WORLD_SIZE
+    if training:
+        yield from check_batch_size("SOLVER.IMS_PER_BATCH", size, reference)
+
+
+def _sizes(cfg: CfgNode, training: bool) -> Iterator[str]:
+    sizes = cfg.INPUT.MIN_SIZE_TRAIN
+    if cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING == "range" and len(sizes) != 2:
+        yield (
+            f"INPUT.MIN_SIZE_TRAIN is {sizes} and MIN_SIZE_TRAIN_SAMPLING range: give the smallest "
+            "and the largest size, or set the sampling to choice"
+        )
+    if cfg.INPUT.MIN_SIZE_TEST > 0 and cfg.INPUT.MAX_SIZE_TEST < 1:
+        yield (
+            f"INPUT.MAX_SIZE_TEST is {cfg.INPUT.MAX_SIZE_TEST}: give at least 1, or set "
+            "MIN_SIZE_TEST to 0 for images as they are"
+        )
+
+
+def _channels(cfg: CfgNode, training: bool) -> Iterator[str]:
+    image_format = cfg.INPUT.FORMAT
+    try:
+        channels = 3 if image_format in ("BGR", "YUV-BT.601") else Image.getmodebands(image_format)
+    except KeyError:
+        yield f"INPUT.FORMAT is {image_format!r}: give one of 'BGR', 'RGB', 'L', 'YUV-BT.601'"
+        return
+    lengths = len(cfg.MODEL.PIXEL_MEAN), len(cfg.MODEL.PIXEL_STD)
+    if lengths != (channels, channels):
+        yield (
+            f"MODEL.PIXEL_MEAN has {lengths[0]} values, PIXEL_STD {lengths[1]}: INPUT.FORMAT "
+            f"{image_format} has {channels} channels, give a value for each"
+        )
+
+
+def _crop(cfg: CfgNode, training: bool) -> Iterator[str]:
+    kind, size = cfg.INPUT.CROP.TYPE, cfg.INPUT.CROP.SIZE
+    if not cfg.INPUT.CROP.ENABLED:
+        return
+    is_pixels = kind.startswith("absolute")
+    side = whole(1) if is_pixels else number(above=0, most=1)
+    if not several(side, lengths=(2,)).holds(size):
+        what = "pixels, whole numbers" if is_pixels else "share of the image, above 0 to 1"
+        yield f"INPUT.CROP.SIZE is {size}, TYPE {kind}: give height and width as {what}"
+
+
+def _detections(cfg: CfgNode, training: bool) -> Iterator[str]:
+    most, architecture = cfg.TEST.DETECTIONS_PER_IMAGE, cfg.MODEL.META_ARCHITECTURE
+    # Detectron2's box heads keep all detections where it is negative.
+    if most == 0 or (most < 0 and architecture not in BOX_HEADS):
+        yield f"TEST.DETECTIONS_PER_IMAGE is {most}: give 1 or more, for example 100 (LVIS: 300)"
+
+
+def _expected_results(cfg: CfgNode, training: bool) -> Iterator[str]:
+    expected = cfg.TEST.EXPECTED_RESULTS
+    for entry in expected:
+        is_row = isinstance(entry, (list, tuple)) and len(entry) == 4
+        if not is_row or not all(map(isinstance, entry, (str, str, (int, float), (int, float)))):
+            yield (
+                f"TEST.EXPECTED_RESULTS has {shown(entry)}: give task, metric, value and "
+                "tolerance, for example ['bbox', 'AP', 38.5, 0.2]"
+            )
+    if expected and not cfg.DATASETS.TEST:
+        yield "TEST.EXPECTED_RESULTS is set but DATASETS.TEST is empty: name test data there"
+
+
+def _proposals(cfg: CfgNode, training: bool) -> Iterator[str]:
+    for split in ("TRAIN", "TEST") if training else ("TEST",):
+        names, files = cfg.DATASETS[split], cfg.DATASETS[f"PROPOSAL_FILES_{split}"]
+        if cfg.MODEL.LOAD_PROPOSALS and len(names) != len(files):
+            yield (
+                f"DATASETS.PROPOSAL_FILES_{split} has {len(files)} files, DATASETS.{split} "
+                f"{len(names)} data sets: give a file for each, or set MODEL.LOAD_PROPOSALS False"
+            )
+
+
+def _fpn(cfg: CfgNode, training: bool) -> Iterator[str]:
+    features, stages = list(cfg.MODEL.FPN.IN_FEATURES), ["res2", "res3", "res4", "res5"]
+    if cfg.MODEL.BACKBONE.NAME in _RESNET_FPN and features != stages[-len(features) :]:
+        yield f"MODEL.FPN.IN_FEATURES is {features}: give neighbours up to 'res5', as {stages}"
+
+
+def _sampler(cfg: CfgNode, training: bool) -> Iterator[str]:
+    name, architecture = cfg.DATALOADER.SAMPLER_TRAIN, cfg.MODEL.META_ARCHITECTURE
+    if training and name != "TrainingSampler" and architecture == "SemanticSegmentor":
+        yield (
+            f"DATALOADER.SAMPLER_TRAIN is {name}, which counts instances: label maps have none, "
+            "give TrainingSampler"
+        )
+
+
+def _norms(cfg: CfgNode, training: bool) -> Iterator[str]:
+    if not training or cfg.MODEL.DEVICE != "cpu":
+        return
+    for key, value in leaves(cfg):
+        is_sync = key.endswith(".NORM") and value in ("SyncBN", "nnSyncBN")
+        if is_sync and is_read(cfg, key, training):
+            yield f"{key} is {value}, which trains on GPUs only: give BN, or another DEVICE"
+
+
+def _device(cfg: CfgNode, training: bool) -> Iterator[str]:
+    yield from check_device("MODEL.DEVICE", cfg.MODEL.DEVICE)
+    if training:
+        yield from check_precision("SOLVER.AMP.ENABLED", cfg.SOLVER.AMP.ENABLED, cfg.MODEL.DEVICE)
+
+
+def _output_dir(cfg: CfgNode, training: bool) -> Iterator[str]:
+    yield from check_output_dir("OUTPUT_DIR", cfg.OUTPUT_DIR)
+
+
+def _data_sets(cfg: CfgNode, training: bool) -> Iterator[str]:
+    sets = cfg.DATASETS
+    own = [entry[0] for entry in (*sets.JSON, *sets.CLASS_FOLDERS, *sets.MASK_FOLDERS) if entry]
+    if training:
+        yield from check_names("DATASETS.TRAIN", sets.TRAIN, own, True)
+    yield from check_names("DATASETS.TEST", sets.TEST, own, not training)
+
+
+def _constructors(cfg: CfgNode, training: bool) -> Iterator[str]:
+    """What the parts that a model or an evaluation will build say about their arguments."""
+    eql, architecture = cfg.MODEL.EQL, cfg.MODEL.META_ARCHITECTURE
+    for task in [task for task in TASKS if architecture in task.class_counts] or [task_of("")]:
+        count = task.class_counts.get(architecture) or task.class_counts["GeneralizedRCNN"]
+        num_classes = value_of(cfg, count.yaml_key)
+        yield from refusal(build_loss, cfg, num_classes, _no_values, _no_values)
+        if eql.CALIBRATION.NAME:
+            yield from refusal(build_calibration, cfg, num_classes, _no_values)
+    yield from refusal(frequency_groups, (), eql.FREQUENCY_THRESHOLDS)
+    none = np.zeros(0)
+    yield from refusal(group_labels, none, none, eql.SEM_SEG.GROUP_BY, eql.SEM_SEG.GROUP_THRESHOLDS)
+
+
+def _no_values() -> torch.Tensor:
+    """In place of counts of the training data, which no constructor asks for yet."""
+    return torch.zeros(0)
+
+
+def refusal(build: Callable, *args: object) -> Iterator[str]:
+    """The line with which a call refuses its arguments, if it does."""
+    try:
+        build(*args)
+    except InputError as error:
+        yield str(error)
+    except Exception:  # of a loss of the user's own, which may want the data: the model will tell
+        return
+
+
+# Each check with the keys that it reads: where one of them is wrong by itself it says nothing.
+COMBINATIONS: tuple[tuple[Callable[[CfgNode, bool], Iterator[str]], tuple[str, ...]], ...] = (
+    (_solver, ("SOLVER.",)),
+    (_batch_size, ("SOLVER.IMS_PER_BATCH", "SOLVER.REFERENCE_WORLD_SIZE")),
+    (_sizes, ("INPUT.M",)),
+    (_channels, ("INPUT.FORMAT", "MODEL.PIXEL_")),
+    (_crop, ("INPUT.CROP.",)),
+    (_detections, ("TEST.DETECTIONS_PER_IMAGE",)),
+    (_expected_results, ("TEST.EXPECTED_RESULTS", "DATASETS.TEST")),
+    (_device, ("MODEL.DEVICE",)),
+    (_proposals, ("DATASETS.", "MODEL.LOAD_PROPOSALS")),
+    (_fpn, ("MODEL.FPN.", "MODEL.BACKBONE.")),
+    (_sampler, ("DATALOADER.SAMPLER_TRAIN", "MODEL.META_ARCHITECTURE")),
+    (_norms, ("MODEL.",)),
+    (_output_dir, ("OUTPUT_DIR",)),
+    (_data_sets, ("DATASETS.",)),
+    (_constructors, ("MODEL.EQL.", "MODEL.RETINANET.FOCAL", *_CLASS_KEYS)),
+)

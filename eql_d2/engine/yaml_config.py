@@ -1,0 +1,160 @@
+"""Guards against a yaml config or overrides that Detectron2 ends with a traceback."""
+
+import os
+from collections.abc import Iterator, Sequence
+
+import torch
+import yaml
+from detectron2.config import CfgNode, get_cfg
+
+from ..config import add_eql_config
+from ..exceptions import InputError
+from .config_keys import leaves, value_of
+from .config_messages import first_line, nearest, shown
+from .environment import misplaced_options
+
+_BASE = "_BASE_"
+_KINDS = {
+    bool: "True or False",
+    int: "a whole number",
+    float: "a number with a decimal point",
+    str: "a text (a number needs inner quotes: \"'1'\")",
+    tuple: "values in brackets",
+    list: "values in brackets",
+}
+
+
+def load_yaml(path: str, overrides: Sequence[str]) -> CfgNode:
+    """Detectron2's and our keys, with the values of a file, then of the overrides.
+
+    Without a GPU the device of the file becomes the CPU. Python tags in the file are refused.
+
+    Args:
+        path: of the file.
+        overrides: ``[KEY, VALUE, ...]``.
+
+    Raises:
+        InputError: a line for each problem of the file, or else of the overrides.
+    """
+    cfg = _defaults()
+    try:
+        cfg.merge_from_file(path, allow_unsafe=False)
+    except Exception as error:  # of yacs, PyYAML and Detectron2: none says which file, line and key
+        problems = list(_problems_of_file(path, ())) or [
+            f"config {path!r} cannot be used ({first_line(error)})"
+        ]
+        raise InputError(*problems) from error
+    if not torch.cuda.is_available():
+        cfg.MODEL.DEVICE = "cpu"
+    problems = list(_override_all(cfg, list(overrides)))
+    if problems:
+        raise InputError(*problems)
+    return cfg
+
+
+def _defaults() -> CfgNode:
+    cfg = get_cfg()
+    add_eql_config(cfg)
+    return cfg
+
+
+def _override_all(cfg: CfgNode, words: list[str]) -> Iterator[str]:
+    yield from misplaced_options(words)
+    if any(word.startswith("--") for word in words):
+        return
+    if any("=" in word and word.split("=")[0] in _known(cfg) for word in words):
+        yield f"overrides of a yaml config have no equals sign: {' '.join(words).replace('=', ' ')}"
+        return
+    if len(words) % 2:
+        yield f"override {words[-1]!r} has no value: give pairs of KEY VALUE after the options"
+    for key, value in zip(words[::2], words[1::2]):
+        yield from _override(cfg, key, value)
+
+
+def _override(cfg: CfgNode, key: str, value: object) -> Iterator[str]:
+    """Set a key; a line if that fails."""
+    if cfg.key_is_renamed(key):
+        try:
+            cfg.raise_key_rename_error(key)
+        except KeyError as error:
+            yield error.args[0]
+        return
+    if cfg.key_is_deprecated(key):
+        return
+    try:
+        present = value_of(cfg, key)
+    except (KeyError, TypeError):
+        yield f"{key or repr(key)} is unknown: {nearest(key, _known(cfg))}"
+        return
+    if isinstance(present, CfgNode):
+        example = next(leaves(present, f"{key}."))[0]
+        yield f"{key} is {shown(value)}: it is a group of keys, give one, for example {example}"
+        return
+    try:
+        cfg.merge_from_list([key, value])
+    except (
+        Exception
+    ):  # yacs checks the type after it has evaluated the text, which may fail as well
+        kind = _KINDS.get(type(present), "another value")
+        yield f"{key} is {shown(value)}: give {kind}, for example {shown(present)}"
+
+
+def _known(cfg: CfgNode) -> list[str]:
+    return [key for key, _ in leaves(cfg)]
+
+
+def _problems_of_file(path: str, opened: tuple[str, ...]) -> Iterator[str]:
+    """Lines about a file that cannot be merged, and about those that it is based on."""
+    where = f"config {path!r}"
+    if os.path.abspath(path) in opened:
+        yield f"{where} is its own {_BASE}, by way of {len(opened)} file(s): remove one {_BASE}"
+        return
+    try:
+        with open(path, encoding="utf-8") as file:
+            content = yaml.safe_load(file)
+    except yaml.constructor.ConstructorError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        yield f"{where}{line}: {error.problem}: write plain values, no tags"
+        return
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        reason = getattr(error, "problem", None) or first_line(error)
+        yield f"{where}{line}: {reason}: this is no YAML, correct it"
+        return
+    except (OSError, ValueError, RecursionError) as error:
+        yield f"{where} cannot be read ({first_line(error)}): give a text file in UTF-8"
+        return
+    if not isinstance(content, dict):
+        yield f"{where} holds {shown(content)}: write keys and values, for example SEED: 1"
+        return
+    bases = content.pop(_BASE, [])
+    for base in bases if isinstance(bases, list) else [bases]:
+        if not isinstance(base, str):
+            yield f"{where}: {_BASE} is {shown(base)}: give the path of a config"
+        elif "://" not in base:
+            base = os.path.join(os.path.dirname(path), os.path.expanduser(base))
+            if os.path.exists(base):
+                yield from _problems_of_file(base, (*opened, os.path.abspath(path)))
+            else:
+                yield f"{where}: {_BASE} {base!r} does not exist: give its path from this file"
+    if content.get("VERSION", 2) == 2:
+        for problem in _problems_of_keys(_defaults(), content, ""):
+            yield f"{where}: {problem}"
+    else:
+        yield f"{where}: VERSION is {shown(content['VERSION'])}: give 2, Detectron2's present one"
+
+
+def _problems_of_keys(cfg: CfgNode, content: dict, prefix: str) -> Iterator[str]:
+    for key, value in content.items():
+        if not isinstance(key, str):
+            yield f"{prefix}{key} is unknown: write a key of Detectron2 or of this project"
+            continue
+        try:
+            is_group = isinstance(value_of(cfg, f"{prefix}{key}"), CfgNode)
+        except (KeyError, TypeError):
+            is_group = False
+        if is_group and isinstance(value, dict):
+            yield from _problems_of_keys(cfg, value, f"{prefix}{key}.")
+        else:
+            yield from _override(cfg, f"{prefix}{key}", value)

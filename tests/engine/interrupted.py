@@ -1,0 +1,115 @@
+"""``train_net.py`` in processes of its own, which note each step and may be killed before one."""
+
+import json
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import zlib
+
+import torch
+
+# The processes are forked, so that they need not import again what takes seconds.
+import torch._dynamo
+import torch.utils.cpp_extension
+import torch.utils.tensorboard
+from detectron2.engine import SimpleTrainer
+
+import train_net
+from eql_d2.engine import launch
+
+
+def run(command, record, kill_before=None, processes=1):
+    """Train as the arguments of ``train_net.py`` say.
+
+    Args:
+        command: the arguments.
+        record: path of the notes; rank k appends to ``<record>.<k>``.
+        kill_before: iteration before which each process gets a SIGKILL.
+        processes: that train together.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    context = multiprocessing.get_context("fork")
+    children = [
+        context.Process(target=_train, args=(command, record, kill_before, rank, processes, port))
+        for rank in range(processes)
+    ]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join()
+    expected = 0 if kill_before is None else -signal.SIGKILL
+    log = open(f"{record}.0.log").read()
+    assert [child.exitcode for child in children] == [expected] * processes, log[-3000:]
+    return log
+
+
+def steps(record, rank=0):
+    """Of each iteration, images, losses to the last bit and learning rate, as last noted."""
+    noted = {}
+    for line in open(f"{record}.{rank}"):
+        step = json.loads(line)
+        noted[step.pop("iteration")] = step
+    return noted
+
+
+def final_state(output_dir):
+    """All that the final checkpoint has, flat, with tensors as bytes."""
+    content = torch.load(os.path.join(output_dir, "model_final.pth"), weights_only=True)
+    flat = {}
+
+    def add(path, value):
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                add(f"{path}/{key}", inner)
+        elif isinstance(value, (list, tuple)):
+            add(path, dict(enumerate(value)))
+        elif isinstance(value, torch.Tensor):
+            flat[path] = (value.dtype, tuple(value.shape), value.numpy().tobytes())
+        else:
+            flat[path] = value
+
+    add("", content)
+    return flat
+
+
+def _train(command, record, kill_before, rank, processes, port):
+    sys.stdout = sys.stderr = open(f"{record}.{rank}.log", "w", buffering=1)
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank))
+    os.environ.update(WORLD_SIZE=str(processes), LOCAL_WORLD_SIZE=str(processes))
+    if processes == 1:
+        del os.environ["LOCAL_WORLD_SIZE"]
+    torch.set_num_threads(1)
+    sys.argv = ["train_net.py"]
+    SimpleTrainer.run_step = _noting(SimpleTrainer.run_step, f"{record}.{rank}", kill_before)
+    launch(train_net.main, train_net.get_parser().parse_args(command))
+
+
+def _noting(run_step, path, kill_before):
+    def noting(self):
+        if self.iter == kill_before:
+            os.kill(os.getpid(), signal.SIGKILL)
+        step = {"iteration": self.iter}
+
+        def note_images(model, args):
+            step["images"] = [os.path.basename(record["file_name"]) for record in args[0]]
+            step["pixels"] = [zlib.crc32(record["image"].numpy().tobytes()) for record in args[0]]
+
+        def note_losses(model, args, output):
+            step["losses"] = {name: value.item().hex() for name, value in output.items()}
+
+        handles = [
+            self.model.register_forward_pre_hook(note_images),
+            self.model.register_forward_hook(note_losses),
+        ]
+        run_step(self)
+        for handle in handles:
+            handle.remove()
+        step["lr"] = self.optimizer.param_groups[0]["lr"].hex()
+        with open(path, "a") as file:
+            file.write(json.dumps(step) + "\n")
+
+    return noting

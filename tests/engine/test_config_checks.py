@@ -1,0 +1,194 @@
+"""Wrong values of a yaml config end a run at its start, with a line for each; right ones do not."""
+
+import math
+import os
+import re
+
+import pytest
+from detectron2.utils import comm
+
+from eql_d2 import InputError
+from eql_d2.engine import Trainer, check_yaml, get_parser, launch
+from eql_d2.engine.building import building
+from eql_d2.engine.config_keys import leaves
+from eql_d2.engine.config_rules import RULES
+from tests.conftest import as_retinanet
+
+
+def problems(cfg, *overrides, training=True):
+    cfg = cfg.clone()
+    for key, value in zip(overrides[::2], overrides[1::2]):
+        node = cfg
+        *path, name = key.split(".")
+        for part in path:
+            node = node[part]
+        node[name] = value
+    try:
+        check_yaml(cfg, training)
+    except InputError as error:
+        assert all("\n" not in line for line in error.problems)
+        return error.problems
+    return []
+
+
+def test_rules_are_of_keys_that_there_are(tiny_cfg):
+    assert set(RULES) <= {key for key, _ in leaves(tiny_cfg)}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("TEST.EVAL_PERIOD", 0),
+        ("TEST.DETECTIONS_PER_IMAGE", -1),  # Detectron2: all
+        ("INPUT.MIN_SIZE_TEST", 0),  # Detectron2: images as they are
+        ("INPUT.RANDOM_FLIP", "none"),
+        ("SEED", -1),
+        ("MODEL.WEIGHTS", ""),
+        ("MODEL.EQL.LOG_PERIOD", 0),
+        ("MODEL.EQL.PRIOR_PROB", "auto"),
+        ("MODEL.EQL.EFL.ALPHA", -1.0),
+        ("MODEL.RPN.BOUNDARY_THRESH", -1),
+        ("MODEL.RPN.CONV_DIMS", [-1]),
+        ("SOLVER.REFERENCE_WORLD_SIZE", 0),
+        ("SOLVER.STEPS", ()),
+        ("SOLVER.STEPS", (30000,)),  # beyond MAX_ITER: Detectron2 leaves it out, with a warning
+        ("SOLVER.WARMUP_ITERS", 1000),  # the same: all of a short run is warm-up
+        ("SOLVER.WEIGHT_DECAY_NORM", None),
+        ("SOLVER.WEIGHT_DECAY_BIAS", None),
+        ("DATASETS.TEST", ()),
+        ("DATALOADER.NUM_WORKERS", 0),
+    ],
+)
+def test_special_values_are_right(tiny_cfg, key, value):
+    assert problems(tiny_cfg) == problems(tiny_cfg, key, value) == []
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (("SOLVER.CHECKPOINT_PERIOD", 0), "is 0: give a whole number, 1 or more"),
+        (("SOLVER.CHECKPOINT_PERIOD", -1), "is -1: give"),
+        (("SOLVER.STEPS", (5, 3)), r"is \(5, 3\): give 0 or more values, rising"),
+        (("SOLVER.STEPS", ("a",)), "each a whole number"),
+        (("SOLVER.BASE_LR", math.nan), "is nan: give a number, above 0"),
+        (("SOLVER.BASE_LR", None), "is None: give"),
+        (("SOLVER.WEIGHT_DECAY", math.inf), "is inf: give"),
+        (("SOLVER.MAX_ITER", 0), "is 0: give"),
+        (("SOLVER.LR_SCHEDULER_NAME", "cosine"), "give one of 'WarmupMultiStepLR'"),
+        (("SOLVER.NESTEROV", True, "SOLVER.MOMENTUM", 0.0), "give a momentum"),
+        (("TEST.EVAL_PERIOD", -1), "is -1: give a whole number, 0 or more"),
+        (("TEST.DETECTIONS_PER_IMAGE", 0), "give 1 or more"),
+        (("TEST.EXPECTED_RESULTS", [["bbox", "AP"]]), "give task, metric, value and tolerance"),
+        (("INPUT.MIN_SIZE_TRAIN", ()), "1 or more values"),
+        (("INPUT.MIN_SIZE_TRAIN_SAMPLING", "range"), "give the smallest and the largest size"),
+        (("INPUT.MAX_SIZE_TEST", 0), "INPUT.MAX_SIZE_TEST is 0: give at least 1"),
+        (("INPUT.FORMAT", "RGBX?"), "give one of 'BGR', 'RGB', 'L', 'YUV-BT.601'"),
+        (("MODEL.PIXEL_MEAN", [1.0]), "MODEL.PIXEL_MEAN has 1 values, PIXEL_STD 3"),
+        (("MODEL.ROI_HEADS.NUM_CLASSES", 0), "is 0: give"),
+        (("MODEL.ANCHOR_GENERATOR.SIZES", []), "each 1 or more values, each a number, above 0"),
+        (("MODEL.RPN.BBOX_REG_LOSS_TYPE", "l2"), "give one of 'smooth_l1'"),
+        (("MODEL.RPN.NMS_THRESH", 7.0), "give a number, 0 to 1"),
+        (("MODEL.RPN.CONV_DIMS", [math.nan]), "give finite numbers"),
+        (("MODEL.RESNETS.NORM", "SyncBN"), "trains on GPUs only"),
+        (("MODEL.DEVICE", "gpu"), "MODEL.DEVICE is 'gpu', which cannot be used"),
+        (("MODEL.EQL.LOSS", "EQLV2"), "no such loss"),
+        (("MODEL.EQL.PRIOR_PROB", 1.0), "prior_prob is 1.0"),
+        (("MODEL.EQL.PRIOR_PROB", "automatic"), "prior_prob is automatic"),
+        (("MODEL.EQL.FREQUENCY_THRESHOLDS", (10,)), r"frequency thresholds are \(10,\)"),
+        (("MODEL.EQL.SEM_SEG.GROUP_BY", "classes"), "GROUP_BY is 'classes'"),
+        (("MODEL.EQL.EQLV2.MU", math.nan), "MU is nan: give finite numbers"),
+        (("MODEL.EQL.LOSS", "EFL", "MODEL.EQL.EFL.ALPHA", 2.0), "alpha of EFL is 2.0: give 0 to 1"),
+        (("MODEL.EQL.CALIBRATION.NAME", "Norcal"), "choose NorCal"),
+        (("DATASETS.TRAIN", ()), "DATASETS.TRAIN is empty: name a data set"),
+        (("DATASETS.TRAIN", ("tiny_trian",)), "is no data set: did you mean tiny_train?"),
+        (("DATASETS.JSON", ("a", "b", "c")), "each in brackets"),
+        (("DATALOADER.SAMPLER_TRAIN", "WeightedTrainingSampler"), "give one of 'TrainingSampler'"),
+        (("DATALOADER.NUM_WORKERS", -1), "is -1: give"),
+        (("OUTPUT_DIR", ""), "give a folder"),
+        (("SEED", 2**40), "is 1099511627776: give"),
+    ],
+)
+def test_a_wrong_value_gets_one_line(tiny_cfg, overrides, expected):
+    (line,) = problems(tiny_cfg, *overrides)
+    assert line.startswith(overrides[0].split(".")[0]) or "MODEL.EQL" in overrides[0]
+    assert re.search(expected, line), line
+
+
+def test_all_problems_are_said_at_once(tiny_cfg):
+    overrides = ("SOLVER.MAX_ITER", 0, "SOLVER.BASE_LR", -1.0, "OUTPUT_DIR", "/dev/null")
+    lines = problems(tiny_cfg, *overrides, "MODEL.EQL.LOSS", "Focal", "DATASETS.TEST", ("x",))
+    assert [line.split()[0] for line in lines] == [
+        *("SOLVER.MAX_ITER", "SOLVER.BASE_LR", "OUTPUT_DIR", "DATASETS.TEST", "MODEL.EQL.LOSS")
+    ]
+
+
+def test_what_is_not_read_is_left_alone(tiny_cfg):
+    overrides = ("SOLVER.MAX_ITER", 0, "DATASETS.TRAIN", (), "SOLVER.STEPS", (5, 3))
+    assert len(problems(tiny_cfg, *overrides)) == 3
+    assert problems(tiny_cfg, *overrides, training=False) == []
+    assert problems(tiny_cfg, "DATASETS.TEST", (), training=False)
+    overrides = ("MODEL.ROI_HEADS.NUM_CLASSES", 0, "MODEL.RPN.NMS_THRESH", 7.0)
+    assert len(problems(tiny_cfg, *overrides)) == 2
+    assert problems(as_retinanet(tiny_cfg), *overrides) == []
+    assert problems(tiny_cfg, "SOLVER.CLIP_GRADIENTS.CLIP_VALUE", -1.0) == []
+
+
+def test_processes_share_the_batch_equally(tiny_cfg, monkeypatch):
+    monkeypatch.setattr(comm, "get_world_size", lambda: 3)
+    (line,) = problems(tiny_cfg, "SOLVER.IMS_PER_BATCH", 16)
+    assert line == (
+        "SOLVER.IMS_PER_BATCH is 16, which 3 processes cannot share equally: give a multiple, for "
+        "example 18"
+    )
+    # Detectron2 scales the batch with the processes.
+    assert problems(tiny_cfg, "SOLVER.REFERENCE_WORLD_SIZE", 2) == []
+
+
+def test_output_folders_that_cannot_be_there(tiny_cfg, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    (line,) = problems(tiny_cfg, "OUTPUT_DIR", str(tmp_path / "file/new/folder"))
+    assert "file' is a file" in line
+    assert problems(tiny_cfg, "OUTPUT_DIR", str(tmp_path / "new/folder")) == []
+    assert not (tmp_path / "new").exists()
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write anywhere
+    (line,) = problems(tiny_cfg, "OUTPUT_DIR", str(tmp_path / "new/folder"))
+    assert "cannot be written to" in line
+
+
+def test_builtin_data_that_are_not_there_name_their_path_and_the_variable(tiny_cfg):
+    (line,) = problems(tiny_cfg, "DATASETS.TRAIN", ("lvis_v1_train",))
+    assert "lvis_v1_train.json' does not exist" in line and "DETECTRON2_DATASETS" in line
+    # An evaluation does without the training data.
+    assert problems(tiny_cfg, "DATASETS.TRAIN", ("lvis_v1_train",), training=False) == []
+
+
+def test_endless_values_are_not_walked(tiny_cfg):
+    value = [1.0]
+    for _ in range(60):
+        value = [value, value]
+    assert problems(tiny_cfg, "MODEL.RPN.CONV_DIMS", value) == []
+    (line,) = problems(tiny_cfg, "MODEL.RPN.IOU_THRESHOLDS", value)
+    assert len(line) < 200
+
+
+def test_what_a_model_refuses_is_one_line(registered_cfg):
+    registered_cfg.MODEL.RESNETS.DEPTH = 51
+    with pytest.raises(InputError, match=r"the model cannot be built \(KeyError: 51, in build_res"):
+        Trainer.build_model(registered_cfg)
+
+
+def test_a_defect_of_ours_keeps_its_traceback():
+    with pytest.raises(AttributeError), building("the model", "MODEL"):
+        check_yaml(None, True)
+
+
+def test_processes_that_cannot_be_started_get_one_line(monkeypatch):
+    def started(*words):
+        with pytest.raises(SystemExit) as error:
+            launch(lambda args: None, get_parser().parse_args(words))
+        return error.value.code
+
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    assert "--machine-rank is 2 and --num-machines 1: ranks" in started("--machine-rank", "2")
+    line = started("--num-machines", "2", "--dist-url", "auto")
+    assert line.startswith("train_net.py: error: --dist-url is auto") and "\n" not in line

@@ -1,0 +1,80 @@
+"""Wrong values of a LazyConfig end a run at its start, with a line for each."""
+
+import re
+
+import pytest
+from detectron2.utils import comm
+
+from eql_d2 import InputError
+from eql_d2.engine import check_lazy, load_lazy
+from tests.config_twins import CONFIGS
+
+LAZY = CONFIGS / "quick_schedules/mask_rcnn_R_18_FPN_instant_eqlv2.py"
+OWN_DATA = {"JSON": (("a_train", "a.json", "a"), ("a_val", "b.json", "b"))}
+NAMES = ["dataloader.train.dataset.names=a_train", "dataloader.test.dataset.names=a_val"]
+
+
+def problems(*words, training=True):
+    cfg = load_lazy(str(LAZY), [*NAMES, *words])
+    try:
+        check_lazy(cfg, OWN_DATA, training)
+    except InputError as error:
+        return error.problems
+    return []
+
+
+def test_right_values_and_special_ones_are_right():
+    assert problems() == problems(training=False) == []
+    special = ["train.eval_period=0", "train.init_checkpoint=''", "train.eql.log_period=0"]
+    assert problems(*special, "train.checkpointer.max_to_keep=null", "train.seed=-1") == []
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("train.max_iter=0", "train.max_iter is 0: give a whole number, 1 or more"),
+        ("train.max_iter=${nothing}", "train cannot be resolved .InterpolationKeyError"),
+        ("train.max_iter=???", "train cannot be resolved .MissingMandatoryValue"),
+        ("train.checkpointer.period=0", "train.checkpointer.period is 0"),
+        ("train.checkpointer.max_to_keep=0", "is 0: give None .all. or a whole number"),
+        ("train.log_period=0", "train.log_period is 0"),
+        ("train.device=gpu", "train.device is 'gpu', which cannot be used"),
+        ("train.output_dir=/dev/null", "'/dev/null' is a file"),
+        ("train.eql.frequency_thresholds=[10]", r"frequency thresholds are \(10,\)"),
+        ("train.eql.frequency_thresholds=10", "train.eql cannot be used"),
+        ("optimizer.lr=nan", "optimizer.lr is nan: give a number, above 0"),
+        ("optimizer.momentum=2", "optimizer.momentum is 2"),
+        ("lr_multiplier.scheduler=null", "lr_multiplier cannot be used"),
+        ("dataloader.train.total_batch_size=0", "total_batch_size is 0"),
+        ("dataloader.train.num_workers=-1", "num_workers is -1"),
+        ("dataloader.train.dataset.names=[]", "is empty: name a data set"),
+        ("dataloader.train.dataset.names=a_trian", "did you mean a_train?"),
+        ("dataloader.test.dataset.names=lvis_v1_val", "DETECTRON2_DATASETS"),
+        ("dataloader.test.dataset.names=3", "give the name of a data set, or a list of names"),
+    ],
+)
+def test_a_wrong_value_gets_one_line(word, expected):
+    (line,) = problems(word)
+    assert re.search(expected, line), line
+
+
+def test_missing_keys_are_named():
+    cfg = load_lazy(str(LAZY), NAMES)
+    del cfg.train.log_period, cfg.dataloader.evaluator
+    with pytest.raises(InputError) as error:
+        check_lazy(cfg, OWN_DATA, training=True)
+    assert [line.split()[0] for line in error.value.problems] == [
+        *("dataloader.evaluator", "train.log_period")
+    ]
+
+
+def test_an_evaluation_does_without_what_only_training_reads():
+    words = ["optimizer.lr=-1", "train.eval_period=-1", "dataloader.train.dataset.names=nothing"]
+    assert len(problems(*words)) == 3
+    assert problems(*words, training=False) == []
+
+
+def test_processes_share_the_batch_equally(monkeypatch):
+    monkeypatch.setattr(comm, "get_world_size", lambda: 3)
+    (line,) = problems("dataloader.train.total_batch_size=16")
+    assert "3 processes cannot share equally" in line
