@@ -23,8 +23,8 @@ from eql_d2.engine import (
     lazy_checks,
 )
 from eql_d2.engine.build import EQLSettings
+from eql_d2.engine.config.lazy_files import unread_arguments
 from eql_d2.engine.epochs import with_iterations, with_iterations_lazy
-from eql_d2.engine.lazy_config import unread_arguments
 from eql_d2.evaluation import build_evaluator
 from eql_d2.solver import build_optimizer
 from tests.config_twins import (

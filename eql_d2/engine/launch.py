@@ -19,8 +19,8 @@ from torch.multiprocessing import ProcessExitedException
 from torch.multiprocessing.spawn import ProcessException
 
 from ..distributed import end_process_group
-from .environment import check_processes
-from .signals import EXIT_CODE, SIGNALS, Stopped, end_without_parent, stop_signals
+from .config.environment import check_processes
+from .signals import EXIT_CODE, SIGNALS, Stopped, end_without, stop_signals
 
 logger = logging.getLogger(__name__)
 
@@ -69,8 +69,9 @@ def _run(main: Callable, last_words: SimpleQueue | None, args: argparse.Namespac
     try:
         with stop_signals.handled():
             if has_others:
-                launcher = multiprocessing.parent_process()  # None under torchrun
-                end_without_parent(launcher.pid if launcher else os.getppid())
+                launcher, parent = multiprocessing.parent_process(), os.getppid()
+                # Under torchrun there is no launcher of multiprocessing's.
+                end_without(launcher.is_alive if launcher else lambda: os.getppid() == parent)
                 stop_signals.meet_neighbours()
             main(args)
     except Stopped as stopped:

@@ -5,6 +5,7 @@ processes at once, a worker would end, and PyTorch raises an error in the middle
 """
 
 import functools
+import multiprocessing
 import os
 import signal
 import threading
@@ -37,6 +38,8 @@ def _start_shielded(start: Callable[[int], None] | None, worker: int) -> None:
 
 
 def _obey_parent() -> None:
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+    # Not os.getppid(): with a fork server, the default of Python 3.14, that is the server.
+    parent = multiprocessing.parent_process().pid
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
         pass
     os._exit(0)

@@ -231,15 +231,15 @@ def _wait_for_others() -> None:
         max_over_ranks_later(torch.zeros(1)).wait()
 
 
-def end_without_parent(parent: int) -> None:
+def end_without(is_alive: Callable[[], bool]) -> None:
     """Stop this process when its launcher has died, however that happened.
 
     Args:
-        parent: process id of the launcher.
+        is_alive: whether the launcher still lives.
     """
 
     def watch() -> None:
-        while os.getppid() == parent:
+        while is_alive():
             time.sleep(_PARENT_PERIOD)
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(_SECONDS_WITHOUT_PARENT)

@@ -10,7 +10,8 @@ import zlib
 
 import torch
 
-# The processes are forked, so that they need not import again what takes seconds.
+# The processes are forked from one that imports once what takes seconds. This one may have used
+# hotcoco, whose threads a fork loses.
 import torch._dynamo
 import torch.utils.cpp_extension
 import torch.utils.tensorboard
@@ -18,6 +19,8 @@ from detectron2.engine import SimpleTrainer
 
 import train_net
 from eql_d2.engine import launch
+
+multiprocessing.set_forkserver_preload([__name__])
 
 
 def run(command, record, kill_before=None, processes=1):
@@ -31,7 +34,7 @@ def run(command, record, kill_before=None, processes=1):
     """
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("forkserver")
     children = [
         context.Process(target=_train, args=(command, record, kill_before, rank, processes, port))
         for rank in range(processes)
@@ -83,6 +86,7 @@ def _train(command, record, kill_before, rank, processes, port):
     if processes == 1:
         del os.environ["LOCAL_WORLD_SIZE"]
     torch.set_num_threads(1)
+    multiprocessing.set_start_method("fork", force=True)  # workers of the loader
     sys.argv = ["train_net.py"]
     SimpleTrainer.run_step = _noting(SimpleTrainer.run_step, f"{record}.{rank}", kill_before)
     launch(train_net.main, train_net.get_parser().parse_args(command))

@@ -10,8 +10,8 @@ from detectron2.utils import comm
 from eql_d2 import InputError
 from eql_d2.engine import Trainer, check_yaml, get_parser, launch
 from eql_d2.engine.building import building
-from eql_d2.engine.config_keys import leaves
-from eql_d2.engine.config_rules import RULES
+from eql_d2.engine.config.keys import leaves
+from eql_d2.engine.config.rules import RULES
 from tests.conftest import as_retinanet
 
 

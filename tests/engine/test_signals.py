@@ -266,10 +266,12 @@ class Pids:
         return os.getpid()
 
 
-@pytest.mark.parametrize("is_shielded", [True, False])
-def test_workers_of_the_loader_outlive_a_signal_that_is_not_from_their_parent(is_shielded):
+@pytest.mark.parametrize(
+    ("is_shielded", "start"), [(True, "fork"), (True, "forkserver"), (False, "fork")]
+)
+def test_workers_of_the_loader_outlive_a_signal_that_is_not_from_their_parent(is_shielded, start):
     with stop_signals.handled():
-        loader = DataLoader(Pids(), num_workers=1)
+        loader = DataLoader(Pids(), num_workers=1, multiprocessing_context=start)
         if is_shielded:
             shield_workers(loader)
         batches = iter(loader)

@@ -6,13 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from detectron2.config import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from ..data.category_groups import frequency_groups, group_labels
-from ..exceptions import InputError
-from ..tasks import TASKS
-from .build import EQLSettings
-from .config_combinations import refusal
-from .config_messages import first_line, shown
-from .config_rules import LAZY_RULES, RULES
+from ...data.category_groups import frequency_groups, group_labels
+from ...exceptions import InputError
+from ...tasks import TASKS
+from ..build import EQLSettings
+from .combinations import refusal
 from .environment import (
     check_batch_size,
     check_device,
@@ -20,6 +18,8 @@ from .environment import (
     check_output_dir,
     check_precision,
 )
+from .messages import first_line, shown
+from .rules import LAZY_RULES, RULES
 
 _NEEDED = (
     *("train.output_dir", "train.init_checkpoint", "train.device", "dataloader.evaluator"),
@@ -41,7 +41,7 @@ def check_lazy(cfg: DictConfig, own_data: Mapping[str, Iterable], training: bool
     """Check the values of a LazyConfig and that its data and its output folder can be there.
 
     Args:
-        cfg: as :func:`eql_d2.engine.lazy_config.load_lazy` returns it.
+        cfg: as :func:`eql_d2.engine.config.lazy_files.load_lazy` returns it.
         own_data: data sets that the run is about to register, as
             :func:`eql_d2.engine.arguments.own_data_of` returns them.
         training: whether the run trains.

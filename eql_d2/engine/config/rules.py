@@ -8,8 +8,8 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ..losses.arguments import is_number
-from .config_messages import shown
+from ...losses.arguments import is_number
+from .messages import shown
 
 
 class Rule(NamedTuple):

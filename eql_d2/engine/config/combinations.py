@@ -10,13 +10,10 @@ import torch
 from detectron2.config import CfgNode
 from PIL import Image
 
-from ..data.category_groups import frequency_groups, group_labels
-from ..exceptions import InputError
-from ..losses import build_calibration, build_loss
-from ..tasks import TASKS, task_of
-from .config_keys import BOX_HEADS, is_read, leaves, value_of
-from .config_messages import shown
-from .config_rules import number, several, whole
+from ...data.category_groups import frequency_groups, group_labels
+from ...exceptions import InputError
+from ...losses import build_calibration, build_loss
+from ...tasks import TASKS, task_of
 from .environment import (
     check_batch_size,
     check_device,
@@ -24,6 +21,9 @@ from .environment import (
     check_output_dir,
     check_precision,
 )
+from .keys import BOX_HEADS, is_read, leaves, value_of
+from .messages import shown
+from .rules import number, several, whole
 
 _RESNET_FPN = {
     *("build_resnet_fpn_backbone", "build_retinanet_resnet_fpn_backbone"),

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 
 from detectron2.config import CfgNode, get_cfg
 
-from ..config import add_eql_config
-from ..exceptions import InputError
-from .config_combinations import COMBINATIONS
-from .config_keys import is_read, leaves
-from .config_messages import shown
-from .config_rules import RULES
+from ...config import add_eql_config
+from ...exceptions import InputError
+from .combinations import COMBINATIONS
+from .keys import is_read, leaves
+from .messages import shown
+from .rules import RULES
 
 # Detectron2 takes None for it, besides those whose default it is
 _MAY_BE_NONE = {"SOLVER.WEIGHT_DECAY_NORM"}

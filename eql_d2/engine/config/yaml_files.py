@@ -7,11 +7,11 @@ import torch
 import yaml
 from detectron2.config import CfgNode, get_cfg
 
-from ..config import add_eql_config
-from ..exceptions import InputError
-from .config_keys import leaves, value_of
-from .config_messages import first_line, nearest, shown
+from ...config import add_eql_config
+from ...exceptions import InputError
 from .environment import misplaced_options
+from .keys import leaves, value_of
+from .messages import first_line, nearest, shown
 
 _BASE = "_BASE_"
 _KINDS = {

@@ -1,0 +1,6 @@
+"""Config files and overrides, read and checked before anything is loaded."""
+
+from .lazy_checks import check_lazy
+from .lazy_files import load_lazy
+from .yaml_checks import check_yaml
+from .yaml_files import load_yaml
