@@ -14,15 +14,9 @@ from detectron2.solver import LRMultiplier
 from omegaconf import OmegaConf
 
 from eql_d2.data import get_image_frequency
-from eql_d2.engine import (
-    Trainer,
-    check_lazy,
-    check_yaml,
-    config_combinations,
-    environment,
-    lazy_checks,
-)
+from eql_d2.engine import Trainer, check_lazy, check_yaml
 from eql_d2.engine.build import EQLSettings
+from eql_d2.engine.config import combinations, environment, lazy_checks
 from eql_d2.engine.config.lazy_files import unread_arguments
 from eql_d2.engine.epochs import with_iterations, with_iterations_lazy
 from eql_d2.evaluation import build_evaluator
@@ -73,7 +67,7 @@ def test_config_builds(path, monkeypatch):
 def elsewhere(monkeypatch):
     """The machine that a config is for: it has a GPU and the data."""
     monkeypatch.setattr(environment, "_PATHS", ())
-    for module in (config_combinations, lazy_checks):
+    for module in (combinations, lazy_checks):
         monkeypatch.setattr(module, "check_device", lambda key, device: iter(()))
 
 

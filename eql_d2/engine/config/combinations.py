@@ -1,4 +1,4 @@
-"""Checks of several keys of a yaml config together; those of one key are in ``config_rules.py``.
+"""Checks of several keys of a yaml config together; those of one key are in ``rules.py``.
 
 Each check gets the config and whether the run trains, and yields a line for each problem.
 """

@@ -1,4 +1,4 @@
-"""The checks of ``config_checks.py`` for a LazyConfig."""
+"""The checks of ``yaml_checks.py`` for a LazyConfig."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
