@@ -1,9 +1,9 @@
 from .anchor_counts import AnchorCounts, ImageSize, count_anchors
 from .atss import ATSSAssigner, ATSSHead
-from .classification import (
+from .classification import ImageClassifier
+from .classifiers import (
     CLASSIFIER_REGISTRY,
     CosineClassifier,
-    ImageClassifier,
     LinearClassifier,
     build_classifier,
 )
