@@ -8,8 +8,8 @@ ROOT = Path(__file__).parents[1] / "eql_d2"
 # side, so neither imports the other.
 LAYERS = [
     {
-        *("exceptions", "files", "distributed", "versions", "config", "gradient_record"),
-        "random_numbers",
+        *("exceptions", "messages", "files", "distributed", "versions", "config"),
+        *("gradient_record", "random_numbers"),
     },
     {"losses", "data", "solver", "checkpoint"},
     {"modeling", "evaluation"},

@@ -16,8 +16,8 @@ import sys
 from collections.abc import Iterator
 
 from ..exceptions import InputError
+from .validation.findings import Findings
 from .validation.limits import Limits
-from .validation.report import Findings
 from .validation.validate import (
     Depth,
     validate_class_folder,

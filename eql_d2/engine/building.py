@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..exceptions import InputError
-from .config.messages import first_line
+from ..messages import first_line
 
 _OURS = Path(__file__).parents[1]
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from detectron2.data import DatasetCatalog
 
 from ...exceptions import InputError
-from ..validation.report import Findings, shown
+from ...messages import shown
+from ..validation.findings import Findings
 
 _CONTROLS = frozenset(map(chr, range(32)))
 

@@ -6,9 +6,9 @@ import os
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, has_file_allowed_extension
 
+from ..validation.findings import Findings
 from ..validation.images import check_sample
 from ..validation.limits import Limits, check_paths, leads_outside
-from ..validation.report import Findings
 from .checks import check_name, read_class_file
 from .long_tail import LongTail, check_long_tail, long_tail_counts, shuffled
 

@@ -22,9 +22,10 @@ import os
 import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
+from ...messages import shown
+from ..validation.findings import Findings
 from ..validation.images import check_sample
 from ..validation.limits import Limits, check_paths, leads_outside
-from ..validation.report import Findings, shown
 from .checks import check_files, check_name
 
 # name: (start of the list files, folder of the images, number of classes, splits)

@@ -10,11 +10,11 @@ from detectron2.structures import BoxMode
 
 from ..category_counts import count_categories
 from ..validation.annotations import read_annotations
+from ..validation.findings import Findings
 from ..validation.images import NUM_SAMPLES, check_images, sample
 from ..validation.limits import Limits
 from ..validation.listed_images import file_names, is_federated, usable_images
 from ..validation.mask_kinds import count_masks
-from ..validation.report import Findings
 from .checks import check_files, check_name
 from .long_tail import LongTail, cut_records
 

@@ -5,9 +5,9 @@ import os
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
+from ..validation.findings import Findings
 from ..validation.images import NUM_SAMPLES, check_images, check_label_maps, sample
 from ..validation.limits import Limits
-from ..validation.report import Findings
 from .checks import check_name, read_class_file
 
 _IMAGES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")

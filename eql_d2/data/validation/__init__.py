@@ -5,4 +5,4 @@ Each rule is written once, here or in the reader of its format, and adds what it
 validate`` prints all of them.
 """
 
-from .report import Finding, Findings
+from .findings import Finding, Findings

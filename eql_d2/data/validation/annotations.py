@@ -7,11 +7,12 @@ from typing import Any
 
 from ...exceptions import InputError
 from ...files import read_json
+from ...messages import shown
+from .findings import Findings
 from .flat import are_integers, is_integer
 from .instances import check_instances
 from .limits import Limits
 from .listed_images import check_category_lists, check_images, is_federated
-from .report import Findings, shown
 
 _LISTS = ("images", "annotations", "categories")
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from ...messages import shown
+from .findings import Findings
 from .flat import are_integers, is_integer
 from .listed_images import has_size
-from .report import Findings, shown
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,8 +13,8 @@ from ..image_files import (
     read_image,
     read_label_map,
 )
+from .findings import Findings
 from .limits import Limits
-from .report import Findings
 
 T = TypeVar("T")
 

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 
 from .columns import Annotations
+from .findings import Findings
 from .flat import flatten, numbers
 from .masks import check_polygons, check_run_lengths
-from .report import Findings
 
 # Annotation tools round: a box may end this many pixels outside of its image.
 _BOX_TOLERANCE = 1.0

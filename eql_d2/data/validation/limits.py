@@ -4,8 +4,9 @@ import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from ...messages import shown
 from ..image_files import MAX_IMAGE_PIXELS
-from .report import Findings, shown
+from .findings import Findings
 
 
 class Limits(NamedTuple):

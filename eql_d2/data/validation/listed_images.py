@@ -5,9 +5,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from ...messages import shown
+from .findings import Findings
 from .flat import are_integers, is_integer
 from .limits import Limits, check_paths, leads_outside
-from .report import Findings, shown
 
 # LVIS: categories that were looked for in an image and are not there; and those of which not all
 # instances are annotated

@@ -4,9 +4,9 @@ import itertools
 
 import numpy as np
 
+from ...messages import shown
 from .columns import Annotations
 from .flat import flatten, is_integer
-from .report import shown
 from .rle import read_counts
 
 _TYPES = frozenset({list, dict, type(None)})

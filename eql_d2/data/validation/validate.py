@@ -7,9 +7,9 @@ from ..datasets.class_folders import find_class_images
 from ..datasets.image_lists import read_image_list
 from ..datasets.json_instances import find_json_instances
 from ..datasets.mask_folders import IGNORE_LABEL, find_label_maps
+from .findings import Findings
 from .images import check_images, check_label_maps, sample
 from .limits import Limits
-from .report import Findings
 
 
 class Depth(NamedTuple):

@@ -6,10 +6,10 @@ import os
 from ...exceptions import InputError
 from ...files import open_atomic, read_json
 from .annotations import check_annotations
+from .findings import Findings
 from .limits import Limits
 from .listed_images import is_federated
 from .repairs import fill_absent_fields, make_integers
-from .report import Findings
 
 
 def write_repaired(json_file: str, path: str, image_root: str, limits: Limits) -> list[str]:

@@ -13,6 +13,7 @@ from PIL import Image
 from ...data.category_groups import frequency_groups, group_labels
 from ...exceptions import InputError
 from ...losses import build_calibration, build_loss
+from ...messages import shown
 from ...tasks import TASKS, task_of
 from .environment import (
     check_batch_size,
@@ -22,7 +23,6 @@ from .environment import (
     check_precision,
 )
 from .keys import BOX_HEADS, is_read, leaves, value_of
-from .messages import shown
 from .rules import number, several, whole
 
 _RESNET_FPN = {

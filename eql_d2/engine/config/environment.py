@@ -12,7 +12,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils import comm
 from detectron2.utils.file_io import PathManager
 
-from .messages import first_line, nearest
+from ...messages import first_line, nearest
 
 # Paths in the metadata of a data set
 _PATHS = (

@@ -4,26 +4,42 @@ import functools
 import operator
 from collections.abc import Iterator
 
-from detectron2.config import CfgNode
+from detectron2.config import CfgNode, get_cfg
 
+from ...config import add_eql_config
+from ...tasks import TASKS
+
+
+def _with_classes_in(node: str) -> set[str]:
+    """Meta architectures whose number of classes is in a node of the config."""
+    return {
+        architecture
+        for task in TASKS
+        for architecture, count in task.class_counts.items()
+        if count.yaml_key.startswith(node)
+    }
+
+
+BOX_HEADS = _with_classes_in("MODEL.ROI_HEADS.")
+_ONE_STAGE = {"RetinaNet"} | _with_classes_in("MODEL.RETINANET.")
 # Parts of a config that only some meta architectures read
-BOX_HEADS = {"GeneralizedRCNN", "PanopticFPN"}
-_ONE_STAGE = {
-    "RetinaNet",
-    "EQLRetinaNet",
-    "EQLImprovedBaseline",
-    "EQLImprovedBaselineLegacyBoxes",
-}
 _READ_BY = {
     "MODEL.ANCHOR_GENERATOR.": BOX_HEADS | _ONE_STAGE | {"ProposalNetwork"},
     "MODEL.RPN.": BOX_HEADS | {"ProposalNetwork"},
     "MODEL.ROI_": BOX_HEADS,
     "MODEL.RETINANET.": _ONE_STAGE,
-    "MODEL.SEM_SEG_HEAD.": {"SemanticSegmentor", "PanopticFPN"},
-    "MODEL.CLASSIFIER.": {"ImageClassifier"},
-    "INPUT.CLASSIFICATION.": {"ImageClassifier"},
+    "MODEL.SEM_SEG_HEAD.": _with_classes_in("MODEL.SEM_SEG_HEAD."),
+    "MODEL.CLASSIFIER.": _with_classes_in("MODEL.CLASSIFIER."),
+    "INPUT.CLASSIFICATION.": _with_classes_in("MODEL.CLASSIFIER."),
 }
 _READ_IN_TRAINING = ("SOLVER.", "DATALOADER.SAMPLER", "DATASETS.TRAIN", "TEST.EVAL_PERIOD")
+
+
+def default_config() -> CfgNode:
+    """Detectron2's and our keys, with their defaults."""
+    cfg = get_cfg()
+    add_eql_config(cfg)
+    return cfg
 
 
 def leaves(node: CfgNode, prefix: str = "") -> Iterator[tuple[str, object]]:

@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ...data.category_groups import frequency_groups, group_labels
 from ...exceptions import InputError
+from ...messages import first_line, shown
 from ...tasks import TASKS
 from ..build import EQLSettings
 from .combinations import refusal
@@ -18,7 +19,6 @@ from .environment import (
     check_output_dir,
     check_precision,
 )
-from .messages import first_line, shown
 from .rules import LAZY_RULES, RULES
 
 _NEEDED = (

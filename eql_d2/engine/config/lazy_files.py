@@ -15,9 +15,9 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from torch.nn.parallel import DistributedDataParallel
 
 from ...exceptions import InputError
+from ...messages import first_line, nearest, shown
 from ..build import EQLSettings
 from .environment import misplaced_options
-from .messages import first_line, nearest, shown
 
 _NODES = ("model", "dataloader", "train")
 # All keys of train that are read, by this project or by Detectron2's default_setup

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ...losses.arguments import is_number
-from .messages import shown
+from ...messages import shown
 
 
 class Rule(NamedTuple):
@@ -137,13 +137,7 @@ _GROUPS: tuple[tuple[Rule, str], ...] = (
         _POSITIVE,
         "SOLVER.BASE_LR SOLVER.GAMMA SOLVER.BIAS_LR_FACTOR SOLVER.CLIP_GRADIENTS.CLIP_VALUE",
     ),
-    # Detectron2 documents .inf, for the L-inf norm
-    (
-        Rule(
-            lambda value: value == math.inf or _POSITIVE.holds(value), f"{_POSITIVE.fix}, or .inf"
-        ),
-        "SOLVER.CLIP_GRADIENTS.NORM_TYPE",
-    ),
+    (_POSITIVE_OR_INFINITE, "SOLVER.CLIP_GRADIENTS.NORM_TYPE"),
     (_BELOW_ONE, "SOLVER.MOMENTUM MODEL.ANCHOR_GENERATOR.OFFSET"),
     (
         _WEIGHT,

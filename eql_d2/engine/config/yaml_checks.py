@@ -6,17 +6,17 @@ All values are looked at before data or weights are, and all problems are said a
 import math
 from collections.abc import Iterator
 
-from detectron2.config import CfgNode, get_cfg
+from detectron2.config import CfgNode
 
-from ...config import add_eql_config
 from ...exceptions import InputError
+from ...messages import shown
 from .combinations import COMBINATIONS
-from .keys import is_read, leaves
-from .messages import shown
+from .keys import default_config, is_read, leaves
 from .rules import RULES
 
 # Detectron2 takes None for it, besides those whose default it is
 _MAY_BE_NONE = {"SOLVER.WEIGHT_DECAY_NORM"}
+_DEFAULTS = dict(leaves(default_config()))
 
 
 def check_yaml(cfg: CfgNode, training: bool) -> None:
@@ -40,15 +40,6 @@ def check_yaml(cfg: CfgNode, training: bool) -> None:
             problems += check(cfg, training)
     if problems:
         raise InputError(*problems)
-
-
-def _default_values() -> dict[str, object]:
-    cfg = get_cfg()
-    add_eql_config(cfg)
-    return dict(leaves(cfg))
-
-
-_DEFAULTS = _default_values()
 
 
 def _problem_of(key: str, value: object) -> str | None:

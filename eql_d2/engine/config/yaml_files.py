@@ -5,13 +5,12 @@ from collections.abc import Iterator, Sequence
 
 import torch
 import yaml
-from detectron2.config import CfgNode, get_cfg
+from detectron2.config import CfgNode
 
-from ...config import add_eql_config
 from ...exceptions import InputError
+from ...messages import first_line, nearest, shown
 from .environment import misplaced_options
-from .keys import leaves, value_of
-from .messages import first_line, nearest, shown
+from .keys import default_config, leaves, value_of
 
 _BASE = "_BASE_"
 _KINDS = {
@@ -36,7 +35,7 @@ def load_yaml(path: str, overrides: Sequence[str]) -> CfgNode:
     Raises:
         InputError: a line for each problem of the file, or else of the overrides.
     """
-    cfg = _defaults()
+    cfg = default_config()
     try:
         cfg.merge_from_file(path, allow_unsafe=False)
     except Exception as error:  # of yacs, PyYAML and Detectron2: none says which file, line and key
@@ -49,12 +48,6 @@ def load_yaml(path: str, overrides: Sequence[str]) -> CfgNode:
     problems = list(_override_all(cfg, list(overrides)))
     if problems:
         raise InputError(*problems)
-    return cfg
-
-
-def _defaults() -> CfgNode:
-    cfg = get_cfg()
-    add_eql_config(cfg)
     return cfg
 
 
@@ -92,9 +85,7 @@ def _override(cfg: CfgNode, key: str, value: object) -> Iterator[str]:
         return
     try:
         cfg.merge_from_list([key, value])
-    except (
-        Exception
-    ):  # yacs checks the type after it has evaluated the text, which may fail as well
+    except Exception:  # of the type, or of evaluating the text
         kind = _KINDS.get(type(present), "another value")
         yield f"{key} is {shown(value)}: give {kind}, for example {shown(present)}"
 
@@ -139,7 +130,7 @@ def _problems_of_file(path: str, opened: tuple[str, ...]) -> Iterator[str]:
             else:
                 yield f"{where}: {_BASE} {base!r} does not exist: give its path from this file"
     if content.get("VERSION", 2) == 2:
-        for problem in _problems_of_keys(_defaults(), content, ""):
+        for problem in _problems_of_keys(default_config(), content, ""):
             yield f"{where}: {problem}"
     else:
         yield f"{where}: VERSION is {shown(content['VERSION'])}: give 2, Detectron2's present one"

@@ -1,7 +1,6 @@
 """All that is wrong with a data set: grouped by kind, with counts and the first examples."""
 
 import dataclasses
-import reprlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,17 +8,6 @@ from ...exceptions import InputError
 
 NUM_EXAMPLES = 3
 _COMMAND = "python -m eql_d2.data validate"
-
-_short = reprlib.Repr()
-_short.maxstring = _short.maxother = 80
-_short.maxlong = 30
-_short.maxlist = _short.maxdict = 6
-_short.maxlevel = 3
-
-
-def shown(value: Any) -> str:
-    """A value of a file for a message: on one line, and never long."""
-    return _short.repr(value)
 
 
 @dataclasses.dataclass(frozen=True)

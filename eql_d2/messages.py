@@ -1,11 +1,12 @@
-"""Parts of the lines that checks of a config print."""
+"""Parts of the lines that say what is wrong: values, keys and errors from elsewhere, kept short."""
 
 import difflib
 import reprlib
 from collections.abc import Iterable
 
 _REPR = reprlib.Repr()
-_REPR.maxlevel, _REPR.maxstring, _REPR.maxother = 3, 80, 80
+_REPR.maxlevel, _REPR.maxstring, _REPR.maxother, _REPR.maxlong = 3, 80, 80, 30
+_REPR.maxlist = _REPR.maxtuple = _REPR.maxdict = 6
 
 
 def shown(value: object) -> str:
