@@ -6,7 +6,6 @@ from detectron2.export.torchscript import scripting_with_instances
 from detectron2.layers import ShapeSpec
 from detectron2.modeling.box_regression import Box2BoxTransform
 from detectron2.structures import Boxes, Instances
-from detectron2.utils.events import EventStorage
 
 from eql_d2 import EQLFastRCNNOutputLayers
 
@@ -46,13 +45,6 @@ def bitmask_batch():
     for x in inputs:
         x["instances"].gt_masks = BitMasks(x["instances"].gt_masks)
     return inputs
-
-
-def train_step(model, inputs):
-    with EventStorage():
-        losses = model.train()(inputs)
-        sum(losses.values()).backward()
-    return losses
 
 
 def assert_exports_equal_eager(model, image):

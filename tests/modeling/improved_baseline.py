@@ -1,8 +1,6 @@
 """A narrow improved baseline and its inputs, for the tests."""
 
 import torch
-from detectron2.structures import Boxes, Instances
-from detectron2.utils.events import EventStorage
 
 from eql_d2 import EQLImprovedBaseline
 
@@ -30,26 +28,6 @@ def as_improved_baseline(tiny_cfg):
     tiny_cfg.MODEL.MASK_ON = False
     tiny_cfg.MODEL.EQL.LOSS = "EFL"
     return tiny_cfg
-
-
-def batch(*num_objects):
-    generator = torch.Generator().manual_seed(3)
-    inputs = []
-    for count in num_objects:
-        instances = Instances((64, 80))
-        boxes = torch.tensor([[5.0, 5, 40, 40], [30, 20, 70, 60]])[:count]
-        instances.gt_boxes = Boxes(boxes)
-        instances.gt_classes = torch.tensor([0, 3])[:count]
-        image = 255 * torch.rand(3, 64, 80, generator=generator)
-        inputs.append({"image": image, "instances": instances, "height": 64, "width": 80})
-    return inputs
-
-
-def losses_of(model, inputs):
-    with EventStorage():
-        losses = model.train()(inputs)
-        sum(losses.values()).backward()
-    return losses
 
 
 def features(num_images):

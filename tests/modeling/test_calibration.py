@@ -23,11 +23,11 @@ from tests.modeling.box_heads import (
     bitmask_batch,
     predictor,
     proposals,
-    train_step,
 )
 from tests.modeling.test_classification import batch as image_batch
 from tests.modeling.test_classification import make_model
 from tests.modeling.test_semantic_seg import FPN_ARGUMENTS, SHAPES, features, labels
+from tests.modeling.training_step import losses_of
 
 C = 5
 COUNT = torch.tensor([8.0, 4, 2, 2, 1])
@@ -89,7 +89,7 @@ def test_training_goes_on_as_without_it(registered_cfg):
     losses = []
     for one in (plain, model):
         torch.manual_seed(2)
-        losses.append(train_step(one, bitmask_batch()))
+        losses.append(losses_of(one, bitmask_batch()))
     torch.testing.assert_close(*losses, rtol=0, atol=0)
 
 

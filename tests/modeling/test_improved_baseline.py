@@ -20,11 +20,10 @@ from tests.modeling.improved_baseline import (
     A,
     C,
     as_improved_baseline,
-    batch,
     features,
-    losses_of,
     random_predictions,
 )
+from tests.modeling.training_step import batch, losses_of
 from tests.reference import atss as reference
 
 

@@ -12,10 +12,10 @@ from tests.modeling.improved_baseline import (
     A,
     C,
     as_improved_baseline,
-    batch,
     features,
     random_predictions,
 )
+from tests.modeling.training_step import batch
 from tests.reference import atss as reference
 
 

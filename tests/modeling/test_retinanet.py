@@ -1,7 +1,7 @@
 import pytest
 import torch
 from detectron2.modeling import build_model
-from detectron2.structures import Boxes, ImageList, Instances
+from detectron2.structures import Boxes, ImageList
 from detectron2.utils.events import EventStorage
 
 from eql_d2 import InputError
@@ -9,6 +9,7 @@ from eql_d2.engine.hooks import find_statistics
 from eql_d2.modeling.retinanet import top_candidates
 from tests.conftest import as_retinanet
 from tests.modeling.half_precision import assert_bf16_trains_as_float32
+from tests.modeling.training_step import batch, losses_of
 
 C = 5
 
@@ -16,26 +17,6 @@ C = 5
 @pytest.fixture
 def cfg(tiny_cfg):
     return as_retinanet(tiny_cfg)
-
-
-def batch(num_objects=2):
-    generator = torch.Generator().manual_seed(3)
-    inputs = []
-    for _ in range(2):
-        instances = Instances((64, 80))
-        boxes = torch.tensor([[5.0, 5, 40, 40], [30, 20, 70, 60]])[:num_objects]
-        instances.gt_boxes = Boxes(boxes)
-        instances.gt_classes = torch.tensor([0, 3])[:num_objects]
-        image = 255 * torch.rand(3, 64, 80, generator=generator)
-        inputs.append({"image": image, "instances": instances, "height": 64, "width": 80})
-    return inputs
-
-
-def losses_of(model, inputs):
-    with EventStorage():
-        losses = model.train()(inputs)
-        sum(losses.values()).backward()
-    return losses
 
 
 def plain_twin(cfg, model):
@@ -50,7 +31,7 @@ def test_focal_loss_is_that_of_detectron2_up_to_the_normaliser(cfg):
     cfg.MODEL.EQL.LOSS = "FocalLoss"
     model = build_model(cfg)
     plain = plain_twin(cfg, model)
-    expected, found = losses_of(plain, batch()), losses_of(model, batch())
+    expected, found = losses_of(plain, batch(2, 2)), losses_of(model, batch(2, 2))
     num_positive = 10 * (plain.loss_normalizer - 90)  # 0.9 * 100 + 0.1 * positives
     for name, value in expected.items():
         value = value * plain.loss_normalizer / num_positive
@@ -95,7 +76,7 @@ def test_top_candidates_equal_the_dense_way():
 def test_losses_train_with_and_without_objects(cfg, loss, num_objects):
     cfg.MODEL.EQL.LOSS = loss
     model = build_model(cfg)
-    losses = losses_of(model, batch(num_objects))
+    losses = losses_of(model, batch(num_objects, num_objects))
     assert all(value.isfinite() for value in losses.values())
     assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
     statistics = find_statistics(model)
@@ -143,4 +124,4 @@ def test_dense_losses_are_refused_in_a_box_head(tiny_cfg):
 def test_bf16_autocast_trains_as_float32(cfg):
     torch.manual_seed(0)
     model = build_model(cfg)
-    assert_bf16_trains_as_float32(model, lambda model: losses_of(model, batch()), rtol=0.02)
+    assert_bf16_trains_as_float32(model, lambda model: losses_of(model, batch(2, 2)), rtol=0.02)

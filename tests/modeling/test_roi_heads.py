@@ -8,8 +8,9 @@ from detectron2.modeling import build_model
 
 from eql_d2 import InputError
 from eql_d2.engine.hooks import find_statistics
-from tests.modeling.box_heads import C, assert_exports_equal_eager, batch, bitmask_batch, train_step
+from tests.modeling.box_heads import C, assert_exports_equal_eager, batch, bitmask_batch
 from tests.modeling.half_precision import assert_bf16_trains_as_float32
+from tests.modeling.training_step import losses_of
 
 
 def test_detectron2s_own_federated_loss_trains_on_own_data(registered_cfg):
@@ -21,7 +22,7 @@ def test_detectron2s_own_federated_loss_trains_on_own_data(registered_cfg):
     model = build_model(registered_cfg)
     weights = model.roi_heads.box_predictor.fed_loss_cls_weights
     torch.testing.assert_close(weights, torch.tensor([8.0, 4, 2, 2, 1]).sqrt())
-    losses = train_step(model, bitmask_batch())
+    losses = losses_of(model, bitmask_batch())
     assert losses["loss_cls"] > 0
     # Classes 0 and 3 are in the images; one or two of the others are left out.
     left_out = model.roi_heads.box_predictor.cls_score.bias.grad[:C] == 0
@@ -38,7 +39,7 @@ def test_cascade_keeps_statistics_for_each_stage(tiny_cfg):
     tiny_cfg.MODEL.ROI_HEADS.NAME = "EQLCascadeROIHeads"
     tiny_cfg.MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG = True
     model = build_model(tiny_cfg)
-    losses = train_step(model, bitmask_batch())
+    losses = losses_of(model, bitmask_batch())
     assert {"loss_cls_stage0", "loss_cls_stage1", "loss_cls_stage2", "loss_mask"} <= set(losses)
     statistics = find_statistics(model)
     assert sorted(statistics) == [f"roi_heads.box_predictor.{i}.loss_cls" for i in range(3)]
@@ -56,7 +57,7 @@ def test_res5_heads_train_and_predict(tiny_cfg):
     tiny_cfg.MODEL.ANCHOR_GENERATOR.SIZES = [[16, 32]]
     tiny_cfg.MODEL.ROI_HEADS.NAME = "EQLRes5ROIHeads"
     model = build_model(tiny_cfg)
-    losses = train_step(model, bitmask_batch())
+    losses = losses_of(model, bitmask_batch())
     assert {"loss_cls", "loss_mask"} <= set(losses)
     assert model.roi_heads.box_predictor.loss_cls.statistics.neg_grad.min() > 0
 
@@ -72,7 +73,7 @@ def test_keypoint_branch_keeps_working(tiny_cfg):
     for x in inputs:
         x["instances"].remove("gt_masks")
         x["instances"].gt_keypoints = Keypoints(torch.tensor([[[9.0, 9, 2], [20, 20, 2]]] * 2))
-    losses = train_step(build_model(tiny_cfg), inputs)
+    losses = losses_of(build_model(tiny_cfg), inputs)
     assert {"loss_cls", "loss_keypoint"} <= set(losses)
 
 
@@ -81,14 +82,14 @@ def test_bf16_autocast_trains_the_whole_model_as_float32(tiny_cfg):
     model = build_model(tiny_cfg)
     # Box deltas near zero have a loss of 0.002, of which rounding is a larger share.
     assert_bf16_trains_as_float32(
-        model, lambda model: train_step(model, bitmask_batch()), rtol=0.05, atol=1e-3
+        model, lambda model: losses_of(model, bitmask_batch()), rtol=0.05, atol=1e-3
     )
 
 
 def test_training_leaves_no_tensor_on_the_predictor(tiny_cfg):
     """T10."""
     model = build_model(tiny_cfg)
-    train_step(model, bitmask_batch())
+    losses_of(model, bitmask_batch())
     layer = model.roi_heads.box_predictor
     held = [k for m in layer.modules() for k, v in vars(m).items() if torch.is_tensor(v)]
     assert not held
