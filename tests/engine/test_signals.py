@@ -194,6 +194,14 @@ def test_without_a_signal_nothing_is_saved_twice(tmp_path):
     assert steps == [*range(6)] and saved == [5]
 
 
+@pytest.fixture(autouse=True)
+def interruptions():
+    """Not ignored, as a shell has it for what it runs in the background."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)
+
+
 @pytest.fixture
 def signals():
     own = StopSignals()
@@ -244,7 +252,6 @@ def test_a_second_interruption_ends_at_once(signals):
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(0)
     assert signals.received == "SIGINT" and signal.getsignal(signal.SIGINT) == signal.SIG_DFL
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def test_an_ignored_signal_stays_ignored():
