@@ -16,14 +16,15 @@ import torch._dynamo
 import torch.utils.cpp_extension
 import torch.utils.tensorboard
 from detectron2.engine import SimpleTrainer
+from detectron2.modeling.proposal_generator import proposal_utils
 
 import train_net
-from eql_d2.engine import launch
+from eql_d2.engine import Trainer, launch
 
 multiprocessing.set_forkserver_preload([__name__])
 
 
-def run(command, record, kill_before=None, processes=1):
+def run(command, record, kill_before=None, processes=1, double=False):
     """Train as the arguments of ``train_net.py`` say.
 
     Args:
@@ -31,12 +32,15 @@ def run(command, record, kill_before=None, processes=1):
         record: path of the notes; rank k appends to ``<record>.<k>``.
         kill_before: iteration before which each process gets a SIGKILL.
         processes: that train together.
+        double: whether weights are float64, from a yaml config.
     """
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     context = multiprocessing.get_context("forkserver")
     children = [
-        context.Process(target=_train, args=(command, record, kill_before, rank, processes, port))
+        context.Process(
+            target=_train, args=(command, record, kill_before, rank, processes, port, double)
+        )
         for rank in range(processes)
     ]
     for child in children:
@@ -78,7 +82,7 @@ def final_state(output_dir):
     return flat
 
 
-def _train(command, record, kill_before, rank, processes, port):
+def _train(command, record, kill_before, rank, processes, port, double):
     sys.stdout = sys.stderr = open(f"{record}.{rank}.log", "w", buffering=1)
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank))
@@ -88,8 +92,19 @@ def _train(command, record, kill_before, rank, processes, port):
     torch.set_num_threads(1)
     multiprocessing.set_start_method("fork", force=True)  # workers of the loader
     sys.argv = ["train_net.py"]
+    if double:
+        _use_float64()
     SimpleTrainer.run_step = _noting(SimpleTrainer.run_step, f"{record}.{rank}", kill_before)
     launch(train_net.main, train_net.get_parser().parse_args(command))
+
+
+def _use_float64():
+    build_model, batched_nms = Trainer.build_model, proposal_utils.batched_nms
+    Trainer.build_model = staticmethod(lambda cfg: build_model(cfg).double())
+    # It casts boxes to float32 and wants scores of the same type.
+    proposal_utils.batched_nms = lambda boxes, scores, *args: batched_nms(
+        boxes, scores.float(), *args
+    )
 
 
 def _noting(run_step, path, kill_before):
