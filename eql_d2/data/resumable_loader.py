@@ -5,7 +5,6 @@ batch: a resumed training sees its first images again and again, and some rare c
 """
 
 import collections
-import contextlib
 import itertools
 import logging
 import os
@@ -20,7 +19,7 @@ from detectron2.data import DatasetFromList, MapDataset
 from detectron2.data.common import AspectRatioGroupedDataset, ToIterableDataset
 from detectron2.data.samplers import RepeatFactorTrainingSampler
 from detectron2.utils import comm
-from torch.utils.data import DataLoader, Dataset, get_worker_info
+from torch.utils.data import DataLoader, Dataset
 
 from ..exceptions import InputError
 from ..random_numbers import IMAGE, ORDER, random_numbers_given_back, seed_host
@@ -88,11 +87,17 @@ class ResumableLoader:
             generator=torch.Generator().manual_seed(self.seed),
             **{name: getattr(self._batches_of, name) for name in _OPTIONS},
         )
-        if not self._is_grouped:
-            yield from loader
-        else:
-            for batch in zip(*[iter(loader)] * self.batch_size):
-                yield self._collate_groups(list(batch))
+        loaded = iter(loader)
+        if self._is_grouped:
+            loaded = map(self._collate_groups, map(list, zip(*[loaded] * self.batch_size)))
+        if loader.num_workers:
+            yield from loaded
+        while True:  # what follows draws as if this process had loaded nothing
+            with random_numbers_given_back():
+                batch = next(loaded, None)
+            if batch is None:
+                return
+            yield batch
 
     def describe(self) -> dict[str, Any]:
         """What the order of the data depends on besides seeds, of types that a checkpoint holds."""
@@ -188,10 +193,8 @@ class _SeededDataset(Dataset):
 
     def __getitem__(self, place: tuple[int, int]) -> Any:
         number, index = place
-        # In a worker nothing else draws random numbers.
-        with contextlib.nullcontext() if get_worker_info() else random_numbers_given_back():
-            seed_host(self._seed, IMAGE, number)
-            return self._load(int(index))
+        seed_host(self._seed, IMAGE, number)
+        return self._load(int(index))
 
     def _load(self, index: int) -> Any:
         # Detectron2's own would draw what replaces an image by what went before in its process.

@@ -42,6 +42,7 @@ def generate_glyphs(
     image_size: int = 160,
     imbalance: float = 600.0,
     seed: int = 0,
+    letters: str = LETTERS,
 ) -> bool:
     """Write ``train.json``, ``val.json`` and ``images/{train,val}/*.jpg`` into ``output_dir``.
 
@@ -55,6 +56,7 @@ def generate_glyphs(
         imbalance: Training instances of the most frequent class over those of the rarest, before
             rounding; every class keeps at least one.
         seed: Seed of the class order and of all pixels.
+        letters: The classes; the fonts must have them.
 
     Returns:
         True if the data set was written, False if it was there already.
@@ -69,6 +71,7 @@ def generate_glyphs(
         "image_size": image_size,
         "imbalance": float(imbalance),
         "seed": seed,
+        "letters": letters,
     }
     _check_parameters(parameters)
     output_dir = Path(output_dir)
@@ -80,9 +83,10 @@ def generate_glyphs(
 
 
 def _check_parameters(parameters: dict[str, Any]) -> None:
-    fewest = -(-len(LETTERS) // INSTANCES_PER_IMAGE)
+    num_classes = len(parameters["letters"])
+    fewest = -(-num_classes // INSTANCES_PER_IMAGE)
     smallest = {"num_train": fewest, "num_val": fewest, "image_size": 64, "imbalance": 1, "seed": 0}
-    check_at_least("glyphs", len(LETTERS), parameters, smallest)
+    check_at_least("glyphs", num_classes, parameters, smallest)
 
 
 def _read_parameters(output_dir: Path) -> dict[str, Any] | None:
@@ -102,16 +106,17 @@ def _read_parameters(output_dir: Path) -> dict[str, Any] | None:
 
 def _write_data_set(output_dir: Path, parameters: dict[str, Any]) -> None:
     rng = np.random.default_rng(parameters["seed"])
+    num_classes = len(parameters["letters"])
     num_images = {split: parameters[f"num_{split}"] for split in ("train", "val")}
     tail = long_tailed_counts(
-        len(LETTERS), num_images["train"] * INSTANCES_PER_IMAGE, parameters["imbalance"]
+        num_classes, num_images["train"] * INSTANCES_PER_IMAGE, parameters["imbalance"]
     )
     counts = {
         "train": rng.permutation(tail),
-        "val": np.full(len(LETTERS), num_images["val"] * INSTANCES_PER_IMAGE // len(LETTERS)),
+        "val": np.full(num_classes, num_images["val"] * INSTANCES_PER_IMAGE // num_classes),
     }
     images = {split: deal_letters(counts[split], num_images[split], rng) for split in counts}
-    categories = _categories(images["train"])
+    categories = _categories(parameters["letters"], images["train"])
     with tqdm(total=sum(num_images.values()), desc="glyphs", unit="image") as progress:
         for split in counts:
             (output_dir / "images" / split).mkdir(parents=True)
@@ -122,8 +127,8 @@ def _write_data_set(output_dir: Path, parameters: dict[str, Any]) -> None:
                 "images": [],
                 "annotations": [],
             }
-            for letters in images[split]:
-                _add_image(content, letters, output_dir / "images", split, parameters)
+            for classes in images[split]:
+                _add_image(content, classes, output_dir / "images", split, parameters)
                 progress.update()
             (output_dir / f"{split}.json").write_text(json.dumps(content))
 
@@ -148,10 +153,10 @@ def deal_letters(counts: np.ndarray, num_images: int, rng: np.random.Generator) 
     return np.split(letters, cuts + rng.integers(-1, 2, len(cuts)))
 
 
-def _categories(train_images: Sequence[np.ndarray]) -> list[dict[str, Any]]:
-    instance_counts = np.bincount(np.concatenate(train_images), minlength=len(LETTERS))
+def _categories(letters: str, train_images: Sequence[np.ndarray]) -> list[dict[str, Any]]:
+    instance_counts = np.bincount(np.concatenate(train_images), minlength=len(letters))
     image_counts = np.bincount(
-        np.concatenate([np.unique(letters) for letters in train_images]), minlength=len(LETTERS)
+        np.concatenate([np.unique(classes) for classes in train_images]), minlength=len(letters)
     )
     groups = frequency_groups(image_counts)
     return [
@@ -163,24 +168,25 @@ def _categories(train_images: Sequence[np.ndarray]) -> list[dict[str, Any]]:
             "instance_count": int(instance_counts[index]),
             "frequency": groups[index],
         }
-        for index, letter in enumerate(LETTERS)
+        for index, letter in enumerate(letters)
     ]
 
 
 def _add_image(
     content: dict[str, Any],
-    letters: np.ndarray,
+    classes: np.ndarray,
     image_root: Path,
     split: str,
     parameters: dict[str, Any],
 ) -> None:
     """Draw one image with the given classes, save it, and append its records to ``content``."""
     image_id, size = len(content["images"]) + 1, parameters["image_size"]
+    letters = parameters["letters"]
     rng = np.random.default_rng([parameters["seed"], ("train", "val").index(split), image_id])
     image = background(size, rng)
     boxes = np.zeros((0, 4))
-    for index in letters:
-        rings = place(random_shape(LETTERS[index], size, rng), boxes, size, rng)
+    for index in classes:
+        rings = place(random_shape(letters[index], size, rng), boxes, size, rng)
         draw(image, rings, rng)
         outer = [ring for ring in rings if signed_area(ring) > 0]
         low, high = np.min([r.min(0) for r in outer], 0), np.max([r.max(0) for r in outer], 0)
@@ -205,7 +211,7 @@ def _add_image(
             "coco_url": f"http://localhost/{file_name}",
             "width": size,
             "height": size,
-            "neg_category_ids": sorted(set(range(1, len(LETTERS) + 1)) - set(letters + 1)),
+            "neg_category_ids": sorted(set(range(1, len(letters) + 1)) - set(classes + 1)),
             "not_exhaustive_category_ids": [],
         }
     )

@@ -12,8 +12,9 @@ STUDY.yaml; only ``seeds`` and ``runs`` are needed::
     seeds: [1, 2, 3]
     baseline: focal                   # the first run if not given
     data:
-      generate: glyphs                # or glyph_crops, glyph_maps: in datasets/<name>, made once,
-                                      # registered as <name>_train and <name>_val
+      generate: glyphs                # or other_glyphs, glyph_crops, glyph_maps: in
+                                      # datasets/<name>, made once, registered as <name>_train
+                                      # and <name>_val
       options: [--dataset, my_train, train.json, images/]   # others, as train_net.py takes them
     config: configs/Demo/glyphs_focal.yaml                  # of all runs without one
     overrides: {SOLVER.MAX_ITER: 1600}                      # of all runs

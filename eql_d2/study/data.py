@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Option of train_net.py that registers a split of a generated data set, and what follows its name
 GENERATED = {
     "glyphs": ("--dataset", "{data}/{split}.json", "{data}/images"),
+    "other_glyphs": ("--dataset", "{data}/{split}.json", "{data}/images"),
     "glyph_crops": ("--class-folder", "{data}/{split}"),
     "glyph_maps": (
         "--mask-folder",

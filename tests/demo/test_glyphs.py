@@ -9,7 +9,7 @@ import pycocotools.mask as mask_util
 import pytest
 from lvis import LVIS
 
-from eql_d2.demo import glyphs
+from eql_d2.demo import glyphs, other_glyphs
 from eql_d2.demo.glyph_images import FONTS, outline, random_shape, signed_area
 from eql_d2.demo.glyphs import LETTERS, generate_glyphs, letter_name, long_tailed_counts
 from eql_d2.exceptions import InputError
@@ -125,9 +125,28 @@ def test_validation_has_the_same_number_of_every_class(data_set):
 def test_every_font_draws_every_letter():
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # Matplotlib warns of letters that a font lacks
-        for letter in LETTERS:
+        for letter in LETTERS + other_glyphs.LETTERS:
             for font in FONTS:
                 assert any(signed_area(ring) > 100 for ring in outline(letter, font))
+
+
+def test_other_letters_have_other_shapes():
+    def shape(letter):
+        points = np.concatenate(outline(letter, "DejaVuSans.ttf"))
+        return tuple((points - points.min(0)).round().ravel())
+
+    shapes = [shape(letter) for letter in other_glyphs.LETTERS]
+    assert len(set(shapes)) == len(shapes) == 200
+    assert not set(shapes) & {shape(letter) for letter in LETTERS}
+
+
+def test_other_letters_are_all_as_frequent(tmp_path):
+    letters = other_glyphs.LETTERS[:18]
+    assert generate_glyphs(tmp_path / "other", **SMALLEST, imbalance=1.0, letters=letters)
+    assert not generate_glyphs(tmp_path / "other", **SMALLEST, imbalance=1.0, letters=letters)
+    train = json.loads((tmp_path / "other" / "train.json").read_text())
+    assert [category["synonyms"] for category in train["categories"]] == [[c] for c in letters]
+    assert {category["instance_count"] for category in train["categories"]} == {8}
 
 
 def test_complete_data_set_is_left_alone_and_a_damaged_one_is_written_again(tmp_path):
