@@ -1,7 +1,6 @@
 """A data set and a detector small enough to train whole, with the real trainer, on a CPU."""
 
 import json
-import os
 
 import numpy as np
 import pytest
@@ -10,9 +9,6 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from PIL import Image
 
 from eql_d2 import add_eql_config
-
-# Subprocesses and spawned ranks too: many threads on few, busy cores are slow.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 NUM_CLASSES = 5
 

@@ -214,10 +214,10 @@ class ClassificationLoss(nn.Module):
     @torch.jit.unused
     def _check_targets(self, targets: Tensor, largest: int) -> None:
         """Refuse labels above the largest: at once on a CPU. A GPU is not waited for: there, as in
-        PyTorch's cross entropy, an assertion of the device ends the process."""
+        PyTorch's cross entropy, and in compiled code an assertion of the device ends the process."""
         if targets.is_floating_point():
             return
-        if targets.device.type != "cpu":
+        if targets.device.type != "cpu" or torch.compiler.is_compiling():
             torch._assert_async((targets <= largest).all(), "a target is above the classes")
         elif targets.numel() and int(targets.max()) > largest:
             background = f", {self.num_classes} background" if largest == self.num_classes else ""

@@ -3,7 +3,7 @@ import torch
 from fvcore.nn import sigmoid_focal_loss
 
 from eql_d2 import EFL, EQFL, FocalLoss, InputError
-from eql_d2.losses.functional import blocks
+from eql_d2.losses.functional.blocks import cut
 from tests.losses.test_parity import relative_difference
 from tests.reference.focal_losses import ReferenceEFL, ReferenceEQFL
 
@@ -126,7 +126,7 @@ def test_200_steps_equal_the_reference(loss, reference, num_classes):
 @pytest.mark.parametrize("sizes", [[(15, 4)], [(6, 5), (5, 4), (5, 2)], [(12, 1)] * 5])
 def test_maps_of_any_number_of_levels_equal_rows(cls, sizes, monkeypatch):
     """One pyramid of 60 positions, cut into 1, 3 or 5 levels, with 2 anchors and 2 images."""
-    monkeypatch.setitem(blocks._ELEMENTS, "cpu", 8 * 50)
+    monkeypatch.setitem(cut._ELEMENTS, "cpu", 8 * 50)
     logits, labels, quality = rows(240)
     on_rows, on_maps = cls(C), cls(C)
     for _ in range(2):

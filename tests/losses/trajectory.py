@@ -13,7 +13,7 @@ def follow(loss, reference, num_columns: int) -> tuple[float, Tensor]:
     Args:
         loss: as heads call it.
         reference: with ``step(logits, targets)``, which returns loss and gradient.
-        num_columns: of the logits.
+        num_columns: of the logits; the first 8 have a feature of their own.
 
     Returns:
         Largest relative difference of any loss or gradient, and the weights (8, num_columns).
@@ -23,7 +23,7 @@ def follow(loss, reference, num_columns: int) -> tuple[float, Tensor]:
     share = torch.logspace(0, -2, num_columns)
     for _ in range(200):
         targets = torch.multinomial(share, 16, replacement=True, generator=generator)
-        features = torch.randn(16, 8, generator=generator) + F.one_hot(targets, 8)
+        features = torch.randn(16, 8, generator=generator) + F.one_hot(targets.clamp(max=7), 8)
         logits = (features @ weight).requires_grad_()
         value = loss(logits, targets)
         (gradient,) = torch.autograd.grad(value, logits)

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from .one_pass import compute_dtype
+from .results import compute_dtype
 
 
 @torch.no_grad()

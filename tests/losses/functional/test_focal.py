@@ -2,7 +2,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from eql_d2.losses.functional import blocks, class_focal_loss
+from eql_d2.losses.functional import class_focal_loss
+from eql_d2.losses.functional.blocks import cut
 
 C = 6
 
@@ -54,7 +55,7 @@ def test_blocks_do_not_show(monkeypatch, elements):
     """Blocks of some classes of a plane, and of some planes with all classes."""
     logits, labels, quality, factors = random_problem(planes=8, positions=20)
     whole = class_focal_loss([logits], [labels], *factors, quality=[quality])
-    monkeypatch.setitem(blocks._ELEMENTS, "cpu", 8 * elements)
+    monkeypatch.setitem(cut._ELEMENTS, "cpu", 8 * elements)
     in_blocks = class_focal_loss([logits], [labels], *factors, quality=[quality])
     torch.testing.assert_close(tuple(whole), tuple(in_blocks))
     torch.testing.assert_close(*(torch.autograd.grad(r.loss, logits) for r in (whole, in_blocks)))

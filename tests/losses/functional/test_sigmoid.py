@@ -2,7 +2,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from eql_d2.losses.functional import blocks, weighted_sigmoid_cross_entropy
+from eql_d2.losses.functional import weighted_sigmoid_cross_entropy
+from eql_d2.losses.functional.blocks import cut
 
 
 def plain_form(logits, targets, pos_weight, neg_weight):
@@ -48,7 +49,7 @@ def test_groups_of_labels_choose_the_negative_weights():
 def test_blocks_do_not_show(monkeypatch):
     logits, targets, (pos_weight, neg_weight, _) = random_problem()
     whole = weighted_sigmoid_cross_entropy(logits, targets, pos_weight, neg_weight)
-    monkeypatch.setitem(blocks._ELEMENTS, "cpu", 2 * 7 * 40)
+    monkeypatch.setitem(cut._ELEMENTS, "cpu", 2 * 7 * 40)
     in_blocks = weighted_sigmoid_cross_entropy(logits, targets, pos_weight, neg_weight)
     for a, b in zip(whole, in_blocks):
         torch.testing.assert_close(a, b)

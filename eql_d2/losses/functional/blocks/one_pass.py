@@ -1,25 +1,11 @@
-"""What the functions share: their result, and how a gradient made in the forward pass is used."""
+"""How a gradient that was made in the forward pass is used."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-
-class LossSums(NamedTuple):
-    """Result of a function of this package.
-
-    Attributes:
-        loss: scalar, differentiable once with respect to the logits.
-        pos_grad: (K,), sum of the absolute gradients at the labelled entries of each column;
-            a constant.
-        neg_grad: (K,), the same at all other entries.
-    """
-
-    loss: Tensor
-    pos_grad: Tensor
-    neg_grad: Tensor
+from ..results import LossSums
 
 
 class OnePass(torch.autograd.Function):
@@ -50,8 +36,3 @@ class OnePass(torch.autograd.Function):
         if grad_loss.device.type != "cpu" or grad_loss != 1:
             gradients = [gradient * grad_loss for gradient in gradients]
         return None, *(gradient.to(ctx.logits_dtype) for gradient in gradients)
-
-
-def compute_dtype(logits: Tensor) -> torch.dtype:
-    """float32, or float64 for logits of float64; also inside autocast."""
-    return torch.float64 if logits.dtype == torch.float64 else torch.float32

@@ -1,0 +1,68 @@
+"""Weighted sigmoid cross entropy in one pass: the maths that EQL and EQL v2 share."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..results import LossSums, compute_dtype
+from .cut import iterate_blocks
+from .one_pass import OnePass
+
+
+def weighted_sigmoid_cross_entropy(
+    logits: Tensor,
+    targets: Tensor,
+    pos_weight: Tensor,
+    neg_weight: Tensor,
+    label_group: Tensor | None = None,
+) -> LossSums:
+    """As the function of this name in ``../sigmoid.py``."""
+    arguments = (targets, pos_weight, neg_weight, label_group)
+    return LossSums(*_WeightedSigmoidCE.apply(arguments, logits))
+
+
+class _WeightedSigmoidCE(OnePass):
+    @staticmethod
+    def forward(ctx, arguments, logits):
+        targets, pos_weight, neg_weight, label_group = arguments
+        dtype = compute_dtype(logits)
+        pos_weight, neg_weight = pos_weight.to(dtype), neg_weight.to(dtype)
+        gradient = torch.empty(logits.shape, dtype=dtype, device=logits.device)
+        neg_grad = pos_weight.new_zeros(logits.shape[1])
+        pos_grad = torch.zeros_like(neg_grad)
+        # Sums of blocks, added in float64: their number must not cost precision.
+        loss = torch.zeros((), dtype=torch.float64, device=logits.device)
+        has_ignored = bool((targets < 0).any())
+
+        for block in iterate_blocks(logits, targets, gradient, num_temporaries=2):
+            class_dim = block.class_dim
+            z, label = block.logits.to(dtype), block.targets.clamp(min=0).unsqueeze(class_dim)
+            ignored = (block.targets < 0).unsqueeze(class_dim) if has_ignored else None
+
+            # Negatives: loss w softplus(z), gradient w sigmoid(z). Labels are blanked before the
+            # sums, not subtracted from them, so that nothing cancels.
+            if label_group is None:
+                weight = neg_weight.view((1, -1) if class_dim == 1 else (-1, 1))
+            else:
+                weight = neg_weight[label_group[label.squeeze(class_dim)]].movedim(-1, class_dim)
+            losses = F.softplus(z).scatter_(class_dim, label, 0.0).mul_(weight)
+            grad = torch.sigmoid(z, out=block.gradient).scatter_(class_dim, label, 0.0)
+            grad.mul_(weight)
+            if has_ignored:
+                losses.masked_fill_(ignored, 0.0)
+                grad.masked_fill_(ignored, 0.0)
+            loss += losses.sum()
+            neg_grad += grad.sum(1 - class_dim)
+
+            # Positives: loss w softplus(-z), gradient -w sigmoid(-z).
+            weight, z = pos_weight[label], z.gather(class_dim, label)
+            losses, label_grad = weight * F.softplus(-z), weight * torch.sigmoid(-z)
+            if has_ignored:
+                losses.masked_fill_(ignored, 0.0)
+                label_grad.masked_fill_(ignored, 0.0)
+            loss += losses.sum()
+            pos_grad.index_add_(0, label.flatten(), label_grad.flatten())
+            grad.scatter_(class_dim, label, -label_grad)
+
+        sums = LossSums(loss.to(dtype), pos_grad, neg_grad)
+        return OnePass.finish(ctx, [gradient], [logits], sums)

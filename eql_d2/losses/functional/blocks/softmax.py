@@ -1,0 +1,72 @@
+"""Softmax cross entropy with a margin for each class, in one pass: the maths of Softmax-EQL."""
+
+import torch
+from torch import Tensor
+
+from ..results import LossSums, compute_dtype
+from .cut import iterate_blocks
+from .one_pass import OnePass
+
+
+def softmax_cross_entropy(
+    logits: Tensor, targets: Tensor, margin: Tensor, normalizer: float | Tensor = 1.0
+) -> LossSums:
+    """As the function of this name in ``../softmax.py``."""
+    return LossSums(*_SoftmaxCE.apply((targets, margin, normalizer), logits))
+
+
+class _SoftmaxCE(OnePass):
+    @staticmethod
+    def forward(ctx, arguments, logits):
+        targets, margin, normalizer = arguments
+        dtype = compute_dtype(logits)
+        gradient = torch.empty(logits.shape, dtype=dtype, device=logits.device)
+        # Sums of blocks, added in float64: their number must not cost precision.
+        sums = torch.zeros(2, logits.shape[1], dtype=torch.float64, device=logits.device)
+        loss = torch.zeros((), dtype=torch.float64, device=logits.device)
+        scale = 1 / torch.as_tensor(normalizer, dtype=dtype, device=logits.device)
+        is_hard = not targets.is_floating_point()
+        has_ignored = is_hard and bool((targets < 0).any())
+
+        for block in iterate_blocks(logits, targets, gradient, num_temporaries=8):
+            shape = (1, -1) if block.class_dim == 1 else (-1, 1)
+            log_p = block.logits.to(dtype) + margin.to(dtype).view(shape)
+            log_p = log_p.log_softmax(block.class_dim)
+            if is_hard:
+                loss -= _hard_labels(log_p, block, scale, sums, has_ignored)
+            else:
+                loss -= _soft_labels(log_p, block, scale, sums)
+
+        return OnePass.finish(
+            ctx, [gradient], [logits], LossSums((loss * scale).to(dtype), *sums.to(dtype))
+        )
+
+
+def _hard_labels(log_p, block, scale, sums, has_ignored) -> Tensor:
+    """Write the gradient of a block and add to the sums (2, K); return the sum of log p."""
+    class_dim, gradient = block.class_dim, block.gradient
+    label = block.targets.clamp(min=0).unsqueeze(class_dim)
+    label_log_p = log_p.gather(class_dim, label)
+    # The label's entry is blanked before the sums, not subtracted, so that nothing cancels.
+    torch.exp(log_p, out=log_p).mul_(scale).scatter_(class_dim, label, 0.0)
+    label_gradient = torch.expm1(label_log_p).mul_(scale)
+    if has_ignored:
+        ignored = (block.targets < 0).unsqueeze(class_dim)
+        log_p.masked_fill_(ignored, 0.0)
+        label_gradient.masked_fill_(ignored, 0.0)
+        label_log_p.masked_fill_(ignored, 0.0)
+    sums[0].index_add_(0, label.flatten(), label_gradient.flatten().neg().double())
+    sums[1] += log_p.sum(1 - class_dim)
+    gradient.copy_(log_p).scatter_(class_dim, label, label_gradient)
+    return label_log_p.sum()
+
+
+def _soft_labels(log_p, block, scale, sums) -> Tensor:
+    """The same for soft labels; returns the sum of y log p."""
+    y = block.targets.to(log_p.dtype)
+    gradient = torch.sub(log_p.exp() * y.sum(block.class_dim, keepdim=True), y).mul_(scale)
+    block.gradient.copy_(gradient)
+    absolute, rows = gradient.abs_(), 1 - block.class_dim
+    sums[0] += (absolute * y).sum(rows)
+    sums[1] += (absolute * (1 - y)).sum(rows)
+    return (y * log_p).sum()

@@ -1,0 +1,99 @@
+"""Focal losses with a focusing factor for each class, dense; the maths is in ``../focal.py``."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..results import LossSums, compute_dtype
+from .recomputed import Recomputed
+
+# exp(-80) is nothing beside 1 and exp(80) is finite.
+_LARGEST_LOG = 80.0
+
+
+def class_focal_loss(
+    logits: Sequence[Tensor],
+    labels: Sequence[Tensor],
+    gamma: Tensor,
+    pos_weight: Tensor,
+    neg_weight: Tensor,
+    quality: Sequence[Tensor] | None = None,
+) -> LossSums:
+    """As the function of this name in ``../focal.py``, of levels side by side in one tensor."""
+    dtype = compute_dtype(logits[0])
+    gamma, pos_weight, neg_weight = (x.to(dtype) for x in (gamma, pos_weight, neg_weight))
+    z, label = _joined(logits, 2), _joined(labels, 1)
+    if quality is not None:
+        quality = _joined(quality, 1)
+    return LossSums(
+        *Recomputed.apply(_sums, _gradient, z, label, gamma, pos_weight, neg_weight, quality)
+    )
+
+
+def _joined(levels: Sequence[Tensor], dim: int) -> Tensor:
+    return levels[0] if len(levels) == 1 else torch.cat(list(levels), dim)
+
+
+def _sums(z, label, gamma, pos_weight, neg_weight, quality):
+    positive = _positive(z, label)
+    loss, gradient = _entries(z, label, positive, gamma, pos_weight, neg_weight, quality)
+    gradient = gradient.abs()
+    pos_grad = gradient.where(positive, 0).sum((0, 2), dtype=torch.float64)
+    neg_grad = gradient.masked_fill(positive, 0).sum((0, 2), dtype=torch.float64)
+    return loss.sum(dtype=torch.float64).to(loss.dtype), pos_grad, neg_grad
+
+
+def _gradient(z, label, gamma, pos_weight, neg_weight, quality):
+    positive = _positive(z, label)
+    return _entries(z, label, positive, gamma, pos_weight, neg_weight, quality)[1]
+
+
+def _positive(z: Tensor, label: Tensor) -> Tensor:
+    """Whether an entry is that of the label, (P, C, S)."""
+    classes = torch.arange(z.shape[1], device=z.device)
+    return label[:, None] == classes[:, None]
+
+
+def _entries(
+    z: Tensor,
+    label: Tensor,
+    positive: Tensor,
+    gamma: Tensor,
+    pos_weight: Tensor,
+    neg_weight: Tensor,
+    quality: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    """Loss and derivative of each entry, 0 where the label is ignored."""
+    z, gamma = z.to(gamma.dtype), gamma[:, None]
+    # A positive is a negative of the mirrored logit: its derivative changes the sign.
+    u = torch.where(positive, -z, z)
+    weight = torch.where(positive, pos_weight[:, None], neg_weight[:, None])
+    modulator = (F.logsigmoid(u) * gamma).exp() * weight
+    neg_log = F.softplus(u, threshold=_LARGEST_LOG)
+    loss = modulator * neg_log
+    x = neg_log.clamp(max=_LARGEST_LOG) * gamma
+    gradient = modulator * ((1 - x) * u.sigmoid() + x)
+    gradient = torch.where(positive, -gradient, gradient)
+    if quality is not None:
+        of_label = label.clamp(0, z.shape[1] - 1)
+        at_label, slope = _quality_entries(
+            z.gather(1, of_label[:, None])[:, 0].double(),
+            quality.double(),
+            gamma[of_label, 0].double(),
+        )
+        weight = pos_weight[of_label]
+        loss = torch.where(positive, (weight * at_label)[:, None].to(loss.dtype), loss)
+        gradient = torch.where(positive, (weight * slope)[:, None].to(loss.dtype), gradient)
+    ignored = (label < 0)[:, None]
+    return loss.masked_fill(ignored, 0), gradient.masked_fill(ignored, 0)
+
+
+def _quality_entries(z: Tensor, quality: Tensor, gamma: Tensor) -> tuple[Tensor, Tensor]:
+    """|q - p|**gamma BCE(p, q) and its derivative, in float64: q close to p costs digits."""
+    p = torch.sigmoid(z)
+    distance = (p - quality).abs()
+    bce = F.softplus(z, threshold=_LARGEST_LOG) - quality * z
+    slope = gamma * distance ** (gamma - 1) * (p - quality).sign() * p * torch.sigmoid(-z)
+    return distance**gamma * bce, distance**gamma * (p - quality) + slope * bce

@@ -1,0 +1,56 @@
+"""Weighted sigmoid cross entropy, dense; the maths is in ``../sigmoid.py``."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..planes import as_planes
+from ..results import LossSums, compute_dtype
+from .recomputed import Recomputed
+
+_LARGEST_LOG = 80.0
+
+
+def weighted_sigmoid_cross_entropy(
+    logits: Tensor,
+    targets: Tensor,
+    pos_weight: Tensor,
+    neg_weight: Tensor,
+    label_group: Tensor | None = None,
+) -> LossSums:
+    """As the function of this name in ``../sigmoid.py``."""
+    dtype = compute_dtype(logits)
+    weights = pos_weight.to(dtype), neg_weight.to(dtype)
+    return LossSums(
+        *Recomputed.apply(_sums, _gradient, *as_planes(logits, targets), *weights, label_group)
+    )
+
+
+def _sums(z, label, pos_weight, neg_weight, label_group):
+    u, weight, positive = _mirrored(z, label, pos_weight, neg_weight, label_group)
+    loss = (F.softplus(u, threshold=_LARGEST_LOG) * weight).masked_fill((label < 0)[:, None], 0)
+    gradient = (u.sigmoid() * weight).masked_fill((label < 0)[:, None], 0)
+    pos_grad = gradient.where(positive, 0).sum((0, 2), dtype=torch.float64)
+    neg_grad = gradient.masked_fill(positive, 0).sum((0, 2), dtype=torch.float64)
+    loss = loss.sum(dtype=torch.float64).to(u.dtype)
+    return loss, pos_grad.to(u.dtype), neg_grad.to(u.dtype)
+
+
+def _gradient(z, label, pos_weight, neg_weight, label_group):
+    u, weight, positive = _mirrored(z, label, pos_weight, neg_weight, label_group)
+    gradient = u.sigmoid() * weight
+    gradient = torch.where(positive, -gradient, gradient)
+    return gradient.masked_fill((label < 0)[:, None], 0)
+
+
+def _mirrored(z, label, pos_weight, neg_weight, label_group) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits whose sign is changed at the label, weights, and where the label is; (P, K, S)."""
+    classes = torch.arange(z.shape[1], device=z.device)
+    positive = label[:, None] == classes[:, None]
+    z = z.to(pos_weight.dtype)
+    if label_group is None:
+        neg_weight = neg_weight[:, None]
+    else:
+        neg_weight = neg_weight[label_group[label.clamp(min=0)]].movedim(-1, 1)
+    weight = torch.where(positive, pos_weight[:, None], neg_weight)
+    return torch.where(positive, -z, z), weight, positive

@@ -1,0 +1,63 @@
+"""Softmax cross entropy with a margin for each class, dense; the maths is in ``../softmax.py``."""
+
+import torch
+from torch import Tensor
+
+from ..planes import as_planes
+from ..results import LossSums, compute_dtype
+from .recomputed import Recomputed
+
+
+def softmax_cross_entropy(
+    logits: Tensor, targets: Tensor, margin: Tensor, normalizer: float | Tensor = 1.0
+) -> LossSums:
+    """As the function of this name in ``../softmax.py``."""
+    margin = margin.to(compute_dtype(logits))
+    scale = margin.new_ones(()) / normalizer
+    of_labels = (
+        (_sums_soft, _gradient_soft)
+        if targets.is_floating_point()
+        else (_sums_hard, _gradient_hard)
+    )
+    return LossSums(*Recomputed.apply(*of_labels, *as_planes(logits, targets), margin, scale))
+
+
+def _sums_hard(z, label, margin, scale):
+    log_p, at_label, positive = _log_p(z, label, margin)
+    ignored = (label < 0)[:, None]
+    others = log_p.exp().masked_fill(positive | ignored, 0)
+    of_label = torch.expm1(at_label).neg().masked_fill(ignored, 0)
+    neg_grad = others.sum((0, 2), dtype=torch.float64) * scale
+    pos_grad = torch.where(positive, of_label, 0).sum((0, 2), dtype=torch.float64) * scale
+    loss = -at_label.masked_fill(ignored, 0).sum(dtype=torch.float64) * scale
+    return loss.to(scale.dtype), pos_grad.to(scale.dtype), neg_grad.to(scale.dtype)
+
+
+def _gradient_hard(z, label, margin, scale):
+    log_p, at_label, positive = _log_p(z, label, margin)
+    gradient = torch.where(positive, torch.expm1(at_label), log_p.exp()) * scale
+    return gradient.masked_fill((label < 0)[:, None], 0)
+
+
+def _log_p(z: Tensor, label: Tensor, margin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Logarithms of the probabilities (P, K, S), that of the label (P, 1, S), where it is."""
+    log_p = (z.to(margin.dtype) + margin[:, None]).log_softmax(1)
+    classes = torch.arange(z.shape[1], device=z.device)
+    at_label = log_p.gather(1, label.clamp(min=0)[:, None])
+    return log_p, at_label, label[:, None] == classes[:, None]
+
+
+def _sums_soft(z, y, margin, scale):
+    y = y.to(margin.dtype)
+    log_p = (z.to(margin.dtype) + margin[:, None]).log_softmax(1)
+    gradient = (log_p.exp() * y.sum(1, keepdim=True) - y).abs() * scale
+    pos_grad = (gradient * y).sum((0, 2), dtype=torch.float64)
+    neg_grad = (gradient * (1 - y)).sum((0, 2), dtype=torch.float64)
+    loss = -(y * log_p).sum(dtype=torch.float64) * scale
+    return loss.to(scale.dtype), pos_grad.to(scale.dtype), neg_grad.to(scale.dtype)
+
+
+def _gradient_soft(z, y, margin, scale):
+    y = y.to(margin.dtype)
+    p = (z.to(margin.dtype) + margin[:, None]).softmax(1)
+    return (p * y.sum(1, keepdim=True) - y) * scale

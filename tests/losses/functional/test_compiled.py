@@ -1,0 +1,67 @@
+"""The kernels as compilers take them: Triton's, for GPUs that need not be there, and PyTorch's."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from eql_d2 import EFL, EQFL, EQLv2, SoftmaxEQL
+from eql_d2.losses.functional import backend
+
+C = 50
+needs_triton = pytest.mark.skipif(
+    not importlib.util.find_spec("triton"), reason="Triton is not installed"
+)
+
+
+@needs_triton
+@pytest.mark.slow
+def test_kernels_compile_for_gpus_without_spilling():
+    environment = {**os.environ, "TRITON_INTERPRET": "0"}
+    command = [sys.executable, "-W", "ignore", "-m", "tests.losses.functional.compiled"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if "ptxas" in done.stderr and "No such file" in done.stderr:
+        pytest.skip("Triton came without ptxas")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 44
+    assert [line for line in lines if not line.endswith(" 0 bytes spilled")] == []
+
+
+def problem(cls):
+    generator = torch.Generator().manual_seed(0)
+    if cls in (EFL, EQFL):
+        logits = [torch.randn(2, 2 * C, side, side, generator=generator) for side in (8, 4)]
+        targets = torch.randint(0, C + 1, (2, 160), generator=generator)
+    else:
+        logits = [torch.randn(64, C + 1, generator=generator)]
+        targets = torch.randint(0, C + 1, (64,), generator=generator)
+    return [z.requires_grad_() for z in logits], targets
+
+
+def step(loss, logits, targets):
+    extra = {"quality": torch.linspace(0, 1, 320).view(2, 160)} if loss.uses_quality else {}
+    given = logits if len(logits) > 1 else logits[0]
+    value = loss(given, targets, **extra)
+    return value, *torch.autograd.grad(value, logits), loss.statistics.pos_grad.clone()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cls", [EFL, EQFL, EQLv2, SoftmaxEQL])
+@pytest.mark.parametrize("form", ["auto", pytest.param("kernels", marks=needs_triton)])
+def test_torch_compile_finds_one_graph(cls, form):
+    """On a CPU the dense form is compiled; a kernel is one node for the compiler."""
+    torch._dynamo.reset()
+    logits, targets = problem(cls)
+    eager, compiled = cls(C).train(), cls(C).train()
+    compiler = "inductor" if form == "auto" else "aot_eager"
+
+    expected = step(eager, logits, targets)
+    with backend(form):
+        loss = torch.compile(compiled, fullgraph=True, backend=compiler)
+        loss.uses_quality, loss.statistics = compiled.uses_quality, compiled.statistics
+        found = step(loss, logits, targets)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-7)
