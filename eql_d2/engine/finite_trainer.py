@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from detectron2.engine import AMPTrainer, SimpleTrainer
 from detectron2.utils import comm
+from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
 from ..checkpoint import EQLCheckpointer
@@ -41,7 +42,8 @@ class FiniteTrainer(SimpleTrainer):
 
     The host waits for the device once a step, for one number, where Detectron2 waits for the losses
     right after (with its ``gather_metric_period`` of 1). Several processes add it up: one more
-    collective a step.
+    collective a step. Then it logs what the model left in its attribute ``scalars``, if it has one:
+    scalar tensors by name, for which a forward pass would have to wait.
 
     Raises:
         NotFiniteError: in :meth:`run_step`; see above. It names the iteration, the loss or a
@@ -80,6 +82,9 @@ class FiniteTrainer(SimpleTrainer):
         is_bad = ~torch.stack(self._watched()).isfinite().all()
         if sum_over_ranks(is_bad.float()).item():
             self._raise_if_not_finite()
+        model = getattr(self.model, "module", self.model)  # without DistributedDataParallel
+        for name, value in getattr(model, "scalars", {}).items():
+            get_event_storage().put_scalar(name, value.item())
 
     def _watched(self) -> list[Tensor]:
         """Scalars that are not finite if a loss or the gradient is not."""

@@ -213,8 +213,9 @@ class ClassificationLoss(nn.Module):
 
     @torch.jit.unused
     def _check_targets(self, targets: Tensor, largest: int) -> None:
-        """Refuse labels above the largest: at once on a CPU. A GPU is not waited for: there, as in
-        PyTorch's cross entropy, and in compiled code an assertion of the device ends the process."""
+        """Refuse labels above the largest: at once on a CPU. A GPU is not waited for: there, and in
+        compiled code, an assertion of the device ends the process, as in PyTorch's cross entropy.
+        """
         if targets.is_floating_point():
             return
         if targets.device.type != "cpu" or torch.compiler.is_compiling():

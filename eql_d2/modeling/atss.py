@@ -54,15 +54,18 @@ class ATSSAssigner:
             other.
         """
         levels = [level.tensor.double() for level in anchors]
-        # A box that is not finite fails the comparison and is left out too.
-        objects = ((gt_boxes.tensor[:, 2:] - gt_boxes.tensor[:, :2]) > 1).all(dim=1).nonzero()[:, 0]
-        num_anchors = sum(len(level) for level in levels)
-        if len(objects) == 0:
+        all_anchors = torch.cat(levels)
+        num_anchors, nobody = len(all_anchors), len(gt_boxes)
+        objects = torch.arange(nobody, device=all_anchors.device)[:, None]
+        if nobody == 0:
             return objects.new_full((num_anchors,), -1)
-        boxes = gt_boxes.tensor[objects].double()
+        # A box that is not finite fails the comparison and is left out too. Masks, not indices, so
+        # that a GPU is not waited for.
+        size = gt_boxes.tensor[:, 2:] - gt_boxes.tensor[:, :2]
+        takes_part = (size > 1).all(dim=1, keepdim=True) & size.isfinite().all(dim=1, keepdim=True)
+        boxes = gt_boxes.tensor.double().where(takes_part, 0)
         candidates = self._candidates(levels, boxes, image_size)
 
-        all_anchors = torch.cat(levels)
         boxes = boxes[:, None].expand(-1, candidates.shape[1], -1)  # (G, candidates, 4)
         iou = _paired_iou(all_anchors[candidates].flatten(0, 1), boxes.flatten(0, 1))
         iou = iou.view(candidates.shape)
@@ -70,15 +73,15 @@ class ATSSAssigner:
         centers = _centers(all_anchors)[candidates]
         margin = torch.cat([centers - boxes[..., :2], boxes[..., 2:] - centers], dim=-1)
         # The rounding of the mean must not fail candidates that all have the same IoU.
-        positive = (iou >= threshold - 1e-12) & (margin.amin(dim=-1) > 0.01)
+        positive = (iou >= threshold - 1e-12) & (margin.amin(dim=-1) > 0.01) & takes_part
 
-        row, column = positive.nonzero(as_tuple=True)
-        anchor, iou, claimant = candidates[row, column], iou[row, column], objects[row]
-        best = iou.new_zeros(num_anchors).scatter_reduce(0, anchor, iou, "amax")
-        wins = iou == best[anchor]
-        nobody = len(gt_boxes)
+        claim = iou.masked_fill(~positive, -1).flatten()
+        anchor = candidates.flatten()
+        best = claim.new_zeros(num_anchors).scatter_reduce(0, anchor, claim, "amax")
+        claimant = objects.where(positive, nobody).flatten()
+        claimant = claimant.where(claim == best[anchor], nobody)
         matched = anchor.new_full((num_anchors,), nobody)
-        matched = matched.scatter_reduce(0, anchor[wins], claimant[wins], "amin")
+        matched = matched.scatter_reduce(0, anchor, claimant, "amin")
         return matched.masked_fill(matched == nobody, -1)
 
     def _candidates(
@@ -120,7 +123,10 @@ def _smallest(values: Tensor, count: int) -> Tensor:
     below, equal = values < last, values == last
     left = count - below.sum(dim=1, keepdim=True)
     chosen = below | (equal & (equal.cumsum(dim=1, dtype=torch.int32) <= left))
-    return chosen.nonzero()[:, 1].view(len(values), count)
+    # nonzero() would make the host wait for a GPU: the others all go to one place more.
+    place = (chosen.cumsum(dim=1) - 1).masked_fill(~chosen, count)
+    columns = torch.arange(values.shape[1], device=values.device).expand_as(place)
+    return columns.new_empty(len(values), count + 1).scatter(1, place, columns)[:, :count]
 
 
 class ATSSHead(nn.Module):

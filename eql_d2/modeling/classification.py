@@ -5,7 +5,6 @@ from collections.abc import Callable
 import torch
 from detectron2.config import configurable
 from detectron2.modeling import META_ARCH_REGISTRY, Backbone, build_backbone
-from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
 from ..data import build_batch_mixing
@@ -31,10 +30,15 @@ class ImageClassifier(nn.Module):
             (N,), which it may turn into soft labels (N, C): see :func:`build_batch_mixing`. The
             loss must take soft labels.
 
+    Attributes:
+        scalars: of the last step, for the trainer to log: ``classification/accuracy``.
+
     Raises:
         InputError: the backbone has no such output, classifier and loss are for different numbers
             of classes, or the loss takes no soft labels and there is a batch transform.
     """
+
+    scalars: dict[str, Tensor]
 
     @configurable
     def __init__(
@@ -107,7 +111,7 @@ class ImageClassifier(nn.Module):
         if self.batch_transform is not None:
             images, targets = self.batch_transform(images, targets)
         logits = self.logits(images)
-        _log_accuracy(logits, targets)
+        self.scalars = {"classification/accuracy": _accuracy(logits, targets)}
         return {"loss_cls": self.loss_cls(logits, targets)}
 
     def preprocess_images(self, batched_inputs: list[dict]) -> Tensor:
@@ -137,8 +141,7 @@ def _channels(backbone: Backbone, in_feature: str) -> int:
     return shapes[in_feature].channels
 
 
-def _log_accuracy(logits: Tensor, targets: Tensor) -> None:
+def _accuracy(logits: Tensor, targets: Tensor) -> Tensor:
     """Share of the batch that is classified correctly; of soft labels the largest counts."""
     labels = targets.argmax(dim=1) if targets.is_floating_point() else targets
-    accuracy = (logits.detach().argmax(dim=1) == labels).float().mean().item()
-    get_event_storage().put_scalar("classification/accuracy", accuracy)
+    return (logits.detach().argmax(dim=1) == labels).float().mean()

@@ -8,7 +8,6 @@ from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.modeling.meta_arch.dense_detector import permute_to_N_HWA_K
 from detectron2.structures import Boxes, ImageList, Instances
 from detectron2.structures.boxes import matched_pairwise_iou
-from detectron2.utils.events import get_event_storage
 from fvcore.nn import giou_loss
 from torch import Tensor
 
@@ -90,7 +89,7 @@ class EQLImprovedBaseline(EQLRetinaNet):
         gt_labels = torch.stack(gt_labels)
         positive = (gt_labels >= 0) & (gt_labels != self.num_classes)
         num_positive = positive.sum()
-        get_event_storage().put_scalar("num_pos_anchors", num_positive.item() / len(gt_labels))
+        self.scalars = {"num_pos_anchors": num_positive / len(gt_labels)}
 
         image, anchor = positive.nonzero(as_tuple=True)
         boxes = self.box2box_transform.apply_deltas(

@@ -11,7 +11,6 @@ from detectron2.modeling.meta_arch import RetinaNet
 from detectron2.modeling.meta_arch.dense_detector import permute_to_N_HWA_K
 from detectron2.structures import Boxes, ImageList, Instances
 from detectron2.structures.boxes import matched_pairwise_iou
-from detectron2.utils.events import get_event_storage
 from torch import Tensor
 
 from ..distributed import mean_over_ranks
@@ -33,9 +32,14 @@ class EQLRetinaNet(RetinaNet):
         **kwargs: arguments of ``RetinaNet``. Its ``focal_loss_alpha`` and ``focal_loss_gamma`` are
             the loss' business.
 
+    Attributes:
+        scalars: of the last step, for the trainer to log: ``num_pos_anchors``, of an image.
+
     Raises:
         InputError: the loss is not for dense heads, or for another number of classes.
     """
+
+    scalars: dict[str, Tensor]
 
     @configurable
     def __init__(self, *, loss_cls: DenseLoss, **kwargs):
@@ -68,7 +72,7 @@ class EQLRetinaNet(RetinaNet):
         gt_labels = torch.stack(gt_labels)
         positive = (gt_labels >= 0) & (gt_labels != self.num_classes)
         num_positive = positive.sum()
-        get_event_storage().put_scalar("num_pos_anchors", num_positive.item() / len(gt_labels))
+        self.scalars = {"num_pos_anchors": num_positive / len(gt_labels)}
         normalizer = mean_over_ranks(num_positive)
 
         quality = {}
