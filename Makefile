@@ -6,6 +6,7 @@ SEED ?=
 STUDY ?=
 CONFIGS ?=
 JOBS ?=
+DEVICE ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -31,7 +32,7 @@ lint: $(VENV)/.ready
 	$(BIN)/ruff format --check .
 
 bench: $(VENV)/.ready
-	$(BIN)/python -W ignore -m tests.benchmarks
+	$(BIN)/python -W ignore -m tests.benchmarks $(if $(DEVICE),--device $(DEVICE))
 
 # Every config, or those in CONFIGS, for two steps on miniatures of its data; JOBS processes.
 zoo: $(VENV)/.ready

@@ -12,7 +12,7 @@ from torch import Tensor
 NUM_WARPS = 8
 # A program adds up as many tiles as leave this number of programs, which fill a GPU, and not more
 # than this number of tiles.
-_ENOUGH_PROGRAMS, _MOST_TILES = 384, 32
+_ENOUGH_PROGRAMS, _MOST_TILES = 256, 32
 
 
 class Tiling(NamedTuple):
