@@ -190,13 +190,19 @@ def test_killed_twenty_times_each_row_is_there_once(tmp_path):
     context = mp.get_context("forkserver")  # imports PyTorch once, not once a process
     context.set_forkserver_preload([__name__])
     rng = random.Random(0)
-    ends = []
+    ends, rows, row_size = [], tmp_path / "gradient_record.dat", 300 * 3 * 8
+
+    def size():
+        return rows.stat().st_size if rows.exists() else 0
+
     for _ in range(20):
         started = context.Event()
         process = context.Process(target=train, args=(tmp_path, 10**6, started))
         process.start()
+        enough = size() + rng.uniform(0, 30) * row_size
         assert started.wait(60)
-        time.sleep(rng.uniform(0, 0.08))
+        while size() < enough and process.is_alive():
+            time.sleep(0.001)
         os.kill(process.pid, signal.SIGKILL)
         process.join()
         assert process.exitcode == -signal.SIGKILL
