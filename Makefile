@@ -25,7 +25,7 @@ study: $(VENV)/.ready
 		$(BIN)/python -W ignore -m eql_d2.study "$$study"; done
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
