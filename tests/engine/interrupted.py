@@ -24,8 +24,8 @@ from eql_d2.engine import Trainer, launch
 multiprocessing.set_forkserver_preload([__name__])
 
 
-def run(command, record, kill_before=None, processes=1, double=False):
-    """Train as the arguments of ``train_net.py`` say.
+def start(command, record, kill_before=None, processes=1, double=False):
+    """Start a training as the arguments of ``train_net.py`` say.
 
     Args:
         command: the arguments.
@@ -45,6 +45,12 @@ def run(command, record, kill_before=None, processes=1, double=False):
     ]
     for child in children:
         child.start()
+    return children
+
+
+def run(command, record, kill_before=None, processes=1, double=False):
+    """:func:`start`, and wait for the end; returns the log."""
+    children = start(command, record, kill_before, processes, double)
     for child in children:
         child.join()
     expected = 0 if kill_before is None else -signal.SIGKILL
