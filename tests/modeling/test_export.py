@@ -4,9 +4,12 @@ import pytest
 import torch
 from detectron2.config import get_cfg
 from detectron2.export.flatten import TracingAdapter
+from detectron2.export.torchscript import scripting_with_instances
 from detectron2.modeling import build_model
+from detectron2.structures import Boxes
 
 from eql_d2 import add_eql_config
+from tests.conftest import as_retinanet
 from tests.data.label_map_folders import as_semantic_fpn
 from tests.modeling.test_classification import CONFIG
 
@@ -44,6 +47,27 @@ def test_a_trace_of_a_two_stage_detector_takes_any_number_of_proposals(tiny_cfg,
         expected = inference(model, [{"image": image}])[0]["instances"].scores
         torch.testing.assert_close(function(image)["instances"].scores, expected)
     assert len(numbers) == 2
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.slow
+def test_a_trace_and_a_script_of_retinanet_equal_eager(tiny_cfg, seed):
+    torch.manual_seed(seed)
+    model = build_model(as_retinanet(tiny_cfg)).eval()
+    fields = {"pred_boxes": Boxes, "scores": torch.Tensor, "pred_classes": torch.Tensor}
+    before = [model([{"image": image}])[0]["instances"] for image in images()]
+    function = traced(model, images()[0], lambda model, inputs: model(inputs))
+    scripted = scripting_with_instances(model, fields)
+    for image, expected in zip(images(), before):
+        assert len(expected) > 0
+        after = model([{"image": image}])[0]["instances"]
+        torch.testing.assert_close(after.scores, expected.scores, rtol=0, atol=0)
+        torch.testing.assert_close(function(image)["instances"].scores, expected.scores)
+        found = scripted([{"image": image}])[0]
+        found.pred_boxes.clip(image.shape[1:])  # which eager does at the end
+        kept = found.pred_boxes.nonempty()
+        torch.testing.assert_close(found.scores[kept], expected.scores)
 
 
 @torch.no_grad()
