@@ -3,6 +3,7 @@
 ``EQL_D2_INTERRUPTIONS=30 pytest tests/engine/test_interruptions.py`` interrupts 30 times.
 """
 
+import contextlib
 import os
 import random
 import re
@@ -40,20 +41,27 @@ def lines(path):
     return path.read_text().count("\n") if path.exists() else 0
 
 
+def written(output):
+    """Checkpoints that are being written, or were when a process was killed."""
+    return {(path.name, path.stat().st_ino) for path in output.glob("*.pth.tmp")}
+
+
 def interrupt(children, output, notes, kind, rng, in_a_write):
     """Wait for a write or a random moment of the next steps, and send the signal to one process;
     returns whether a checkpoint was being written."""
-    before, more, wait = lines(notes), rng.randrange(4), rng.uniform(0, 0.2)
+    leftovers, before = written(output), lines(notes)
+    more, wait = rng.randrange(4), rng.uniform(0, 0.2)
     while all(child.is_alive() for child in children):
-        is_writing = bool(list(output.glob("*.pth.tmp")))
-        if is_writing if in_a_write else lines(notes) > before + more:
-            break
+        with contextlib.suppress(FileNotFoundError):  # renamed meanwhile
+            if written(output) - leftovers if in_a_write else lines(notes) > before + more:
+                break
         time.sleep(0.0002)
     if not in_a_write:
         time.sleep(wait)
-        is_writing = bool(list(output.glob("*.pth.tmp")))
     os.kill(rng.choice(children).pid, kind)
-    return is_writing
+    for child in children:
+        child.join(120)
+    return bool(written(output) - leftovers)
 
 
 @pytest.mark.slow
@@ -71,8 +79,6 @@ def test_the_end_is_that_of_the_uninterrupted_run(command, tmp_path, kind, proce
         children = start(parts, str(output) + ".notes", processes=processes)
         in_a_write = kind == signal.SIGKILL and i % 2 == 0
         in_writes += interrupt(children, output, notes, kind, rng, in_a_write)
-        for child in children:
-            child.join(120)
         log = (tmp_path / "interrupted.notes.0.log").read_text()
         expected = -signal.SIGKILL if kind == signal.SIGKILL else EXIT_CODE
         assert [child.exitcode for child in children] == [expected] * processes, log[-3000:]
@@ -80,7 +86,7 @@ def test_the_end_is_that_of_the_uninterrupted_run(command, tmp_path, kind, proce
         saved = int(newest[0].stem[-7:]) + 1 if newest else 0
         assert begun >= saved  # a file that was renamed but not yet tagged counts, too
     run([*command, "--resume", "OUTPUT_DIR", str(output)], f"{output}.notes", processes=processes)
-    print(f"{INTERRUPTIONS} interruptions, {in_writes} of them in the write of a checkpoint")
+    print(f"{INTERRUPTIONS} interruptions, {in_writes} left a checkpoint half written")
 
     assert not list(output.glob("*.tmp"))
     for rank in range(processes):
