@@ -34,8 +34,8 @@ _NEVER_NEGATIVE = (
 
 
 def not_finite(content: Any, name: str = "") -> str | None:
-    """Name of the first tensor in nested dicts and lists with a NaN or infinity; None if all are
-    finite."""
+    """Name of the first tensor in nested dicts and lists with a NaN or infinity, or on the meta
+    device, which has no values; None if all are finite."""
     return next((path for path, value in _tensors(content, name) if not _is_finite(value)), None)
 
 
@@ -49,8 +49,8 @@ def _tensors(content: Any, name: str) -> Iterator[tuple[str, Tensor]]:
 
 
 def _is_finite(value: Tensor) -> bool:
-    if not value.is_floating_point():
-        return True
+    if not value.is_floating_point() or value.is_meta:
+        return not value.is_meta
     # One pass and no copy; only where the sum itself overflows is each value looked at.
     total = value.sum(dtype=torch.float32 if value.dtype in _HALF_TYPES else None)
     return bool(total.isfinite()) or bool(value.isfinite().all())
@@ -69,8 +69,8 @@ def check_values(weights: dict[str, Tensor], path: str) -> None:
     name = not_finite(weights)
     if name:
         raise InputError(
-            f"{name} of checkpoint {path!r} holds NaN or infinity: its training had gone astray, "
-            "use an earlier one"
+            f"{name} of checkpoint {path!r} holds NaN or infinity, or no values: its training had "
+            "gone astray, use an earlier one"
         )
     for name, value in weights.items():
         if name.endswith(_NEVER_NEGATIVE) and (value < 0).any():

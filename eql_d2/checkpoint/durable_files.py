@@ -17,6 +17,8 @@ import errno
 import hashlib
 import os
 import re
+import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -114,18 +116,32 @@ def read_tag(folder: Path) -> str | None:
 
 
 def checksum_problem(path: Path) -> str | None:
-    """What is wrong with a file by its checksum; None also where it has none."""
+    """What is wrong with a file by its checksum or, if it has none, by those that PyTorch writes
+    into it and never reads; None also where there are neither."""
     try:
         line = Path(f"{path}{_CHECKSUM}").read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
-        return None
+        return _problem_inside(path)
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(_BLOCK):
             digest.update(block)
     if line.split()[:1] == [digest.hexdigest()]:
         return None
-    return "does not agree with its checksum"
+    return f"does not agree with its checksum {path.name}{_CHECKSUM}"
+
+
+def _problem_inside(path: Path) -> str | None:
+    if not zipfile.is_zipfile(path):
+        return None
+    try:
+        with zipfile.ZipFile(path) as file:
+            # They are all 0 with torch.serialization.set_crc32_options(False).
+            has_checksums = any(member.CRC for member in file.infolist())
+            is_damaged = has_checksums and file.testzip() is not None
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError):
+        is_damaged = True
+    return "does not agree with the checksums that PyTorch wrote into it" if is_damaged else None
 
 
 def check_checksum(path: str) -> None:
@@ -137,8 +153,8 @@ def check_checksum(path: str) -> None:
     problem = checksum_problem(Path(path))
     if problem:
         raise InputError(
-            f"checkpoint {path!r} {problem} {os.path.basename(path)}{_CHECKSUM}: it is damaged, "
-            "copy it again or use another; where you wrote it yourself, delete the checksum"
+            f"checkpoint {path!r} {problem}: it is damaged, copy it again or use another (if you "
+            f"changed it yourself, delete {_CHECKSUM})"
         )
 
 

@@ -107,6 +107,33 @@ def test_what_is_no_state_dict_is_one_line(tmp_path, content):
     assert "\n" not in str(error.value)
 
 
+def test_a_tensor_without_values_is_refused(load):
+    state = Detector().state_dict()
+    state["backbone.1.0.weight"] = state["backbone.1.0.weight"].to("meta")
+    with pytest.raises(InputError, match="or no values"):
+        load(Detector(), state)
+
+
+def test_a_file_of_detectron2_with_flipped_bits_is_refused(tmp_path):
+    """PyTorch writes checksums into a file and does not look at them."""
+    path = tmp_path / "model.pth"
+    torch.save({"model": Detector().state_dict()}, path)
+    EQLCheckpointer(Detector()).load(str(path))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    torch.load(path, weights_only=True)
+    with pytest.raises(InputError, match="does not agree with the checksums that PyTorch wrote"):
+        EQLCheckpointer(Detector()).load(str(path))
+
+
+def test_a_file_without_checksums_is_loaded(tmp_path):
+    torch.serialization.set_crc32_options(False)
+    torch.save({"model": Detector().state_dict()}, tmp_path / "model.pth")
+    torch.serialization.set_crc32_options(True)
+    EQLCheckpointer(Detector()).load(str(tmp_path / "model.pth"))
+
+
 def test_a_file_with_a_wrong_checksum_is_refused(tmp_path):
     EQLCheckpointer(Detector(), str(tmp_path)).save("model")
     content = bytearray((tmp_path / "model.pth").read_bytes())
