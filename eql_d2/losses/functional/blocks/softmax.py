@@ -28,10 +28,16 @@ class _SoftmaxCE(OnePass):
         is_hard = not targets.is_floating_point()
         has_ignored = is_hard and bool((targets < 0).any())
 
+        scratch = None
         for block in iterate_blocks(logits, targets, gradient, num_temporaries=8):
             shape = (1, -1) if block.class_dim == 1 else (-1, 1)
-            log_p = block.logits.to(dtype) + margin.to(dtype).view(shape)
-            log_p = log_p.log_softmax(block.class_dim)
+            if scratch is None:  # the first block is the largest
+                scratch = gradient.new_empty(2, block.logits.numel())
+            # Taken once: freed and taken again for each block they may be given back to the system
+            # each time, and its zeroed pages cost more than all of the arithmetic.
+            z, log_p = (part[: block.logits.numel()].view(block.logits.shape) for part in scratch)
+            torch.add(block.logits, margin.to(dtype).view(shape), out=z)
+            torch.log_softmax(z, block.class_dim, out=log_p)
             if is_hard:
                 loss -= _hard_labels(log_p, block, scale, sums, has_ignored)
             else:
@@ -48,16 +54,16 @@ def _hard_labels(log_p, block, scale, sums, has_ignored) -> Tensor:
     label = block.targets.clamp(min=0).unsqueeze(class_dim)
     label_log_p = log_p.gather(class_dim, label)
     # The label's entry is blanked before the sums, not subtracted, so that nothing cancels.
-    torch.exp(log_p, out=log_p).mul_(scale).scatter_(class_dim, label, 0.0)
+    torch.exp(log_p, out=gradient).mul_(scale).scatter_(class_dim, label, 0.0)
     label_gradient = torch.expm1(label_log_p).mul_(scale)
     if has_ignored:
         ignored = (block.targets < 0).unsqueeze(class_dim)
-        log_p.masked_fill_(ignored, 0.0)
+        gradient.masked_fill_(ignored, 0.0)
         label_gradient.masked_fill_(ignored, 0.0)
         label_log_p.masked_fill_(ignored, 0.0)
     sums[0].index_add_(0, label.flatten(), label_gradient.flatten().neg().double())
-    sums[1] += log_p.sum(1 - class_dim)
-    gradient.copy_(log_p).scatter_(class_dim, label, label_gradient)
+    sums[1] += gradient.sum(1 - class_dim)
+    gradient.scatter_(class_dim, label, label_gradient)
     return label_log_p.sum()
 
 
