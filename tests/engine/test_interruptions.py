@@ -66,7 +66,8 @@ def interrupt(children, output, notes, kind, rng, in_a_write):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "kind, processes", [(signal.SIGKILL, 1), (signal.SIGTERM, 1), (signal.SIGTERM, 2)]
+    "kind, processes",
+    [(signal.SIGKILL, 1), (signal.SIGTERM, 2), *[(signal.SIGTERM, 1)] * (INTERRUPTIONS > 2)],
 )
 def test_the_end_is_that_of_the_uninterrupted_run(command, tmp_path, kind, processes):
     rng = random.Random(0)
