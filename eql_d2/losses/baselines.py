@@ -52,8 +52,8 @@ class _WithoutIgnored(torch.autograd.Function):
     PyTorch's cross entropy is 0 times the softmax, NaN for logits that are not finite."""
 
     @staticmethod
-    def forward(ctx, logits: Tensor, targets: Tensor) -> Tensor:
-        ctx.ignored = targets < 0
+    def forward(ctx, logits: Tensor, ignored: Tensor) -> Tensor:
+        ctx.ignored = ignored
         return logits.view_as(logits)
 
     @staticmethod
@@ -68,20 +68,23 @@ class SoftmaxLoss(ClassificationLoss):
     """What softmax losses share: their scores, and PyTorch's cross entropy, measured on demand."""
 
     @torch.jit.unused
-    def _cross_entropy(self, logits: Tensor, targets: Tensor, normalizer: float | Tensor) -> Tensor:
-        """Cross entropy over the normaliser. Where the loss is monitored its gradients come from a
-        pass of their own, so that the loss stays PyTorch's to the last bit."""
+    def _summed_cross_entropy(
+        self, logits: Tensor, targets: Tensor, normalizer: float | Tensor
+    ) -> Tensor:
+        """Cross entropy, not divided by the normaliser, as the statistics are. Where the loss is
+        monitored its gradients come from a pass of their own, so that the loss stays PyTorch's to
+        the last bit."""
         logits = in_float32(logits)
         if not targets.is_floating_point():
-            logits = _WithoutIgnored.apply(logits, targets)
+            ignored = targets < 0
+            logits = _WithoutIgnored.apply(logits, ignored)
         if self.statistics is not None:
             no_margin = logits.new_zeros(logits.shape[1])
             sums = softmax_cross_entropy(logits.detach(), targets, no_margin, normalizer)
             self._accumulate(sums.pos_grad, sums.neg_grad)
         if not targets.is_floating_point():
-            targets = targets.where(targets >= 0, _IGNORED)
-        summed = F.cross_entropy(logits, targets, reduction="sum", ignore_index=_IGNORED)
-        return summed / normalizer
+            targets = targets.masked_fill(ignored, _IGNORED)
+        return F.cross_entropy(logits, targets, reduction="sum", ignore_index=_IGNORED)
 
     def scores(self, logits: Tensor) -> Tensor:
         return F.softmax(in_float32(logits), dim=1)[:, : self.num_classes]
@@ -106,7 +109,8 @@ class SoftmaxCE(SoftmaxLoss):
     @torch.jit.unused
     def forward(self, logits: Tensor, targets: Tensor, *, normalizer: Normalizer = None) -> Tensor:
         self._check_shapes(logits, targets)
-        return self._cross_entropy(logits, targets, self._normalizer(normalizer, targets))
+        normalizer = self._normalizer(normalizer, targets)
+        return self._summed_cross_entropy(logits, targets, normalizer) / normalizer
 
 
 @EQL_LOSS_REGISTRY.register()

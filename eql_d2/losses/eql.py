@@ -216,7 +216,8 @@ class SEQL(_TailLoss, SoftmaxLoss):
         left_out &= (targets < self.num_classes).unsqueeze(1)
         left_out.scatter_(1, targets.clamp(min=0).unsqueeze(1), False)
         logits = logits.masked_fill(left_out, float("-inf"))
-        return self._cross_entropy(logits, targets, self._normalizer(normalizer, targets))
+        normalizer = self._normalizer(normalizer, targets)
+        return self._summed_cross_entropy(logits, targets, normalizer) / normalizer
 
     def extra_repr(self) -> str:
         return f"num_classes={self.num_classes}, lambda_={self.lambda_}, gamma={self.gamma}"

@@ -85,12 +85,12 @@ class SeesawLoss(SoftmaxLoss):
         classes = logits[:, : self.num_classes]
         has_objectness = logits.shape[1] > self.num_classes
         if has_objectness:
-            labels = targets.where(targets < self.num_classes, -1)
+            labels = targets.masked_fill(targets >= self.num_classes, -1)
         margins = seesaw_margins(classes, labels, class_count, self.p, self.q, self.eps)
-        loss = self._cross_entropy(classes + margins, labels, normalizer)
+        loss = self._summed_cross_entropy(classes + margins, labels, normalizer)
         if has_objectness:
-            loss = loss + self._objectness_loss(logits, targets) / normalizer
-        return loss
+            loss = loss + self._objectness_loss(logits, targets)
+        return loss / normalizer
 
     @torch.jit.unused
     def _count(self, targets: Tensor) -> Tensor:
@@ -99,8 +99,8 @@ class SeesawLoss(SoftmaxLoss):
             return self.class_count
         if torch.is_grad_enabled():
             self._refuse_recomputation()
-        is_sample = (targets >= 0) & (targets < self.num_classes)
-        label = targets.where(is_sample, self.num_classes).flatten()
+        # Ignored ones are counted with the background, if there is one, and left out.
+        label = targets.masked_fill(targets < 0, self.num_classes).flatten()
         # Not bincount: on a GPU it would be waited for.
         counted = self.class_count.new_zeros(self.num_classes + 1)
         counted.index_add_(0, label, torch.ones_like(label, dtype=counted.dtype))

@@ -7,9 +7,11 @@ import sys
 
 import pytest
 import torch
+from detectron2.modeling import build_model
 
 from eql_d2 import EFL, EQFL, EQLv2, SoftmaxEQL
 from eql_d2.losses.functional import backend
+from tests.conftest import as_retinanet
 
 C = 50
 needs_triton = pytest.mark.skipif(
@@ -65,3 +67,29 @@ def test_torch_compile_finds_one_graph(cls, form):
         loss.uses_quality, loss.statistics = compiled.uses_quality, compiled.statistics
         found = step(loss, logits, targets)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["dense", pytest.param("kernels", marks=needs_triton)])
+def test_heads_and_their_losses_are_one_graph(tiny_cfg, form):
+    """From the features to the loss of the classes; without the data dependent losses of boxes."""
+    torch._dynamo.reset()
+    retinanet = build_model(as_retinanet(tiny_cfg.clone())).train()
+    box_predictor = build_model(tiny_cfg).train().roi_heads.box_predictor
+
+    def one_stage(features, targets):
+        return retinanet.loss_cls(retinanet.head(features)[0], targets)
+
+    def two_stage(features, targets):
+        return box_predictor.loss_cls(box_predictor(features)[0], targets)
+
+    features = [torch.randn(2, 16, side, side) for side in (8, 4, 2, 2, 1)]
+    anchors = 3 * sum(level.shape[-1] ** 2 for level in features)
+    cases = [
+        (one_stage, features, torch.randint(6, (2, anchors))),
+        (two_stage, torch.randn(40, 32), torch.randint(6, (40,))),
+    ]
+    for function, inputs, targets in cases:
+        with backend(form):
+            found = torch.compile(function, fullgraph=True, backend="aot_eager")(inputs, targets)
+            found.backward()
