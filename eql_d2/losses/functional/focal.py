@@ -1,4 +1,4 @@
-"""Focal losses with a focusing factor for each class, in one pass: the maths of EFL and EQFL."""
+"""Focal losses with a focusing factor for each class: the maths of EFL and EQFL."""
 
 from collections.abc import Sequence
 
@@ -28,15 +28,15 @@ def class_focal_loss(
 
     .. math:: L^q = w^+_y |q - p|^{\gamma_y} \big( -q \log p - (1 - q) \log (1 - p) \big)
 
-    The factors are constants. All entries are taken as negatives in blocks that stay in cache,
-    where the labelled and the ignored ones are blanked; the few positives follow by index.
+    The factors are constants.
 
-    Deviation from the papers: gradients of negatives below 1e-24 are returned as 0 (the sums have
-    them). Subnormal numbers made the convolutions of a step on CPU more than twice as slow.
+    Deviation from the papers, on a CPU: gradients of negatives below 1e-24 are returned as 0 (the
+    sums have them). Subnormal numbers made the convolutions of a step more than twice as slow.
 
     Args:
-        logits: tensors (P, C, S), any floating dtype: for rows S is 1, for a map of a dense head
-            P counts images and anchors, S positions. Computed in float32 (float64 if given so).
+        logits: tensors (P, C, S), any floating dtype, P the same in all: for rows S is 1, for a map
+            of a dense head P counts images and anchors, S positions. Computed in float32 (float64
+            if given so).
         labels: for each of them int64 (P, S): 0..C-1, C for a sample of none of them, -1 ignored.
         gamma: (C,) focusing factor.
         pos_weight, neg_weight: (C,).

@@ -1,4 +1,4 @@
-"""Weighted sigmoid cross entropy in one pass: the maths that EQL and EQL v2 share."""
+"""Weighted sigmoid cross entropy: the maths that EQL and EQL v2 share."""
 
 from torch import Tensor
 
@@ -21,9 +21,7 @@ def weighted_sigmoid_cross_entropy(
         L = \sum_i \Big[ -w^+_{y_i} \log p_{i y_i}
             - \sum_{j \ne y_i} w^-_{g_i j} \log(1 - p_{ij}) \Big]
 
-    The weights are constants. Loss, gradient and both column sums come from one pass over blocks:
-    every entry is taken as a negative, then the R positives are corrected by index. Maps are taken
-    as they are.
+    The weights are constants. Maps are taken as they are.
 
     Args:
         logits: (R, K) or (N, K, ...), any floating dtype. Computed in float32, in float64 if given

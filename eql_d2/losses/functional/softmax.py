@@ -1,4 +1,4 @@
-"""Softmax cross entropy with a margin for each class, in one pass: the maths of Softmax-EQL."""
+"""Softmax cross entropy with a margin for each class: the maths of Softmax-EQL."""
 
 from torch import Tensor
 
@@ -18,8 +18,7 @@ def softmax_cross_entropy(
         \frac{\partial L}{\partial z_{ij}} = \frac{1}{n} (p_{ij} - y_{ij})
 
     and with soft labels :math:`L = -\frac{1}{n} \sum_i \sum_j y_{ij} \log p_{ij}`. Margins and
-    normaliser are constants. Loss, gradient and both column sums come from one log-softmax over
-    blocks that stay in cache, without one-hot targets; maps are taken as they are.
+    normaliser are constants. Maps are taken as they are, and nothing is one-hot.
 
     Args:
         logits: (R, K) or (N, K, ...), any floating dtype. Computed in float32, in float64 if given

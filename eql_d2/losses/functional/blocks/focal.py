@@ -1,4 +1,8 @@
-"""Focal losses with a focusing factor for each class, in one pass: the maths of EFL and EQFL."""
+"""Focal losses with a focusing factor for each class, in blocks; the maths is in ``../focal.py``.
+
+All entries are taken as negatives, then the labelled and the ignored ones are blanked; the few
+positives follow by index.
+"""
 
 from collections.abc import Sequence
 

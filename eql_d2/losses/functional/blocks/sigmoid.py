@@ -1,4 +1,7 @@
-"""Weighted sigmoid cross entropy in one pass: the maths that EQL and EQL v2 share."""
+"""Weighted sigmoid cross entropy in blocks; the maths is in ``../sigmoid.py``.
+
+Every entry is taken as a negative, then the R positives are corrected by index.
+"""
 
 import torch
 import torch.nn.functional as F

@@ -1,4 +1,5 @@
-"""Softmax cross entropy with a margin for each class, in one pass: the maths of Softmax-EQL."""
+"""Softmax cross entropy with margins, by one log-softmax of each block; ``../softmax.py`` has the
+maths."""
 
 import torch
 from torch import Tensor

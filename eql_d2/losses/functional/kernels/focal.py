@@ -76,7 +76,7 @@ def _load_quality(quality_ptr, plane, position, positions, HAS_QUALITY: tl.const
     return quality[:, None]
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["first_row", "num_rows"])
 def forward_kernel(
     z_ptr,
     label_ptr,

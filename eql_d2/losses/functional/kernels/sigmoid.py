@@ -55,7 +55,7 @@ def _load_weights(
     return pos_weight, neg_weight
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_rows"])
 def forward_kernel(
     z_ptr,
     label_ptr,

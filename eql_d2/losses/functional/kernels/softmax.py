@@ -91,7 +91,7 @@ def _probabilities(
     return tl.exp(-neg_log), rest, neg_log
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_rows"])
 def sums_kernel(
     z_ptr,
     label_ptr,

@@ -116,7 +116,8 @@ def load_tile(
 
 @triton.jit
 def store_sums(sums_ptr, row, num_rows, column, columns, first, second, third):
-    """Write three partial sums of a program into its row."""
+    """Write three partial sums of a program into its row. ``num_rows`` must not be specialized: 1
+    would be a number of Python, without ``to``."""
     place = sums_ptr + row.to(tl.int64) * columns + column
     size = num_rows.to(tl.int64) * columns
     tl.store(place, first, mask=column < columns)
