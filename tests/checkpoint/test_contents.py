@@ -127,6 +127,21 @@ def test_a_file_of_detectron2_with_flipped_bits_is_refused(tmp_path):
         EQLCheckpointer(Detector()).load(str(path))
 
 
+def test_a_file_whose_directory_is_damaged_is_one_line(tmp_path):
+    path = tmp_path / "model.pth"
+    torch.save({"model": Detector().state_dict()}, path)
+    content = bytearray(path.read_bytes())
+    end = content.rindex(b"PK\x01\x02")
+    for place in range(end, min(end + 60, len(content) - 30)):
+        damaged = content.copy()
+        damaged[place] ^= 0xFF
+        path.write_bytes(damaged)
+        try:
+            EQLCheckpointer(Detector()).load(str(path))
+        except InputError as error:
+            assert "\n" not in str(error)
+
+
 def test_a_file_without_checksums_is_loaded(tmp_path):
     torch.serialization.set_crc32_options(False)
     torch.save({"model": Detector().state_dict()}, tmp_path / "model.pth")
