@@ -92,6 +92,7 @@ class ResumableLoader:
             loaded = map(self._collate_groups, map(list, zip(*[loaded] * self.batch_size)))
         if loader.num_workers:
             yield from loaded
+            return
         while True:  # what follows draws as if this process had loaded nothing
             with random_numbers_given_back():
                 batch = next(loaded, None)

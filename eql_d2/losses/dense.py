@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ..exceptions import InputError
 from .base import ClassificationLoss, in_float32
+from .functional.planes import as_planes
 
 # The logits of a dense head, level by level
 Maps = Tensor | Sequence[Tensor]
@@ -41,7 +42,8 @@ class DenseLoss(ClassificationLoss):
         """Logits as (P, C, S), and what is given for each anchor as (P, S)."""
         if isinstance(logits, Tensor):
             self._check_shapes(logits, per_anchor)
-            return [logits[..., None].flatten(2)], [per_anchor[..., None].flatten(1)]
+            planes, values = as_planes(logits, per_anchor)
+            return [planes], [values]
         self._check_targets(per_anchor, self.num_classes)
         planes, values, first = [], [], 0
         for level in logits:

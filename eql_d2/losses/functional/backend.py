@@ -20,13 +20,13 @@ import torch
 from . import blocks, dense
 
 try:
-    from . import kernels
+    from . import operators
 except ImportError as error:  # Triton comes with PyTorch's builds for CUDA
     if error.name != "triton":
         raise
-    kernels = None
+    operators = None
 
-_FORMS = {"kernels": kernels, "dense": dense, "blocks": blocks}
+_FORMS = {"kernels": operators, "dense": dense, "blocks": blocks}
 _VARIABLE = "EQL_D2_BACKEND"
 _chosen = os.environ.get(_VARIABLE, "auto")
 
@@ -64,14 +64,14 @@ def form_for(logits: torch.Tensor) -> ModuleType:
     if logits.device.type == "cpu":
         return dense if torch.compiler.is_compiling() else blocks
     # The kernels compute in float32.
-    has_kernels = kernels is not None and logits.device.type == "cuda"
-    return kernels if has_kernels and logits.dtype != torch.float64 else dense
+    has_kernels = operators is not None and logits.device.type == "cuda"
+    return operators if has_kernels and logits.dtype != torch.float64 else dense
 
 
 def _check(name: str) -> None:
     if name not in ("auto", *_FORMS):
         raise ValueError(f"{_VARIABLE} is {name!r}: give auto, {', '.join(_FORMS)}")
-    if name == "kernels" and kernels is None:
+    if name == "kernels" and operators is None:
         raise ValueError(
             f"{_VARIABLE} is 'kernels', but Triton is not installed: give auto or dense"
         )

@@ -9,20 +9,19 @@ import re
 import subprocess
 import tempfile
 
+import torch
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from eql_d2.losses.functional.kernels import focal, sigmoid, softmax, tiles
+from eql_d2.losses.functional.kernels import focal, sigmoid, softmax
+from eql_d2.losses.functional.operators import tiling
 
 PTXAS = os.path.join(os.path.dirname(triton.__file__), "backends/nvidia/bin/ptxas")
 TYPES = {"z_ptr": "logits", "gradient_ptr": "logits", "label_ptr": "*i32", "group_ptr": "*i64"}
 GPUS = [(80, "*fp32"), (90, "*bf16")]  # capability, and logits
-# Rows, and maps: what is 1 there, and the shape of a tile
-LAYOUTS = {
-    "rows": ("column_stride", (16, 128), (8, 512)),
-    "maps": ("position_stride", (64, 32), (128, 32)),
-}
+# What is 1 in the layout, and planes (P, C, S) of it
+LAYOUTS = {"rows": ("column_stride", (8192, 1204, 1)), "maps": ("position_stride", (4, 1203, 400))}
 
 
 def compile_kernel(kernel, constants, logits, capability):
@@ -42,7 +41,7 @@ def compile_kernel(kernel, constants, logits, capability):
         },
     )
     target = GPUTarget("cuda", capability, 32)
-    compiled = triton.compile(source, target=target, options={"num_warps": tiles.NUM_WARPS})
+    compiled = triton.compile(source, target=target, options={"num_warps": tiling.NUM_WARPS})
     with tempfile.NamedTemporaryFile("w", suffix=".ptx") as file:
         file.write(compiled.asm["ptx"])
         file.flush()
@@ -63,8 +62,9 @@ def main():
     for (module, name, kernel), layout, (capability, logits) in itertools.product(
         kernels, LAYOUTS, GPUS
     ):
-        stride, tile, of_rows = LAYOUTS[layout]
-        positions, columns = of_rows if name == "rows_kernel" else tile
+        stride, shape = LAYOUTS[layout]
+        tiles_of = tiling.row_tiling if name == "rows_kernel" else tiling.tiling
+        positions, columns = tiles_of(torch.empty(shape, device="meta")).shape
         constants = {stride: 1, "POSITIONS": positions, "COLUMNS": columns, "TILES": 8}
         flags = [flag for flag in kernel.arg_names if flag.startswith("HAS_")]
         for value in (False, True) if flags else (None,):

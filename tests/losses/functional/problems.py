@@ -1,5 +1,8 @@
 """Random problems of the three functions, and what a form answers: loss, gradient, both sums."""
 
+import importlib.util
+
+import pytest
 import torch
 
 from eql_d2.losses.functional import (
@@ -9,6 +12,9 @@ from eql_d2.losses.functional import (
     weighted_sigmoid_cross_entropy,
 )
 
+# It comes with PyTorch's builds for CUDA, that of requirements.txt too.
+TRITON = importlib.util.find_spec("triton")
+needs_triton = pytest.mark.skipif(TRITON is None, reason="Triton is not installed")
 # Where kernels run: on a GPU, or by Triton's interpreter
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 

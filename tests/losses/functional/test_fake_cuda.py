@@ -1,7 +1,5 @@
 """No loss makes the host wait for a GPU, and none sends it many operations."""
 
-import importlib.util
-
 import pytest
 import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException
@@ -21,6 +19,7 @@ from eql_d2 import (
 )
 from eql_d2.losses.functional import backend
 from tests.losses.functional.fake_cuda import Operations, backward, on_cuda
+from tests.losses.functional.problems import needs_triton
 
 C = 1203
 # Feature maps of P3 to P7 of an image of 800 x 1344
@@ -28,15 +27,7 @@ LEVELS = [(100, 168), (50, 84), (25, 42), (13, 21), (7, 11)]
 # In eager mode; torch.compile makes few of the dense ones, most of which are of a quality.
 MOST = {"kernels": 60, "dense": 185}
 
-FORMS = [
-    pytest.param(
-        "kernels",
-        marks=pytest.mark.skipif(
-            not importlib.util.find_spec("triton"), reason="Triton is not installed"
-        ),
-    ),
-    "dense",
-]
+FORMS = [pytest.param("kernels", marks=needs_triton), "dense"]
 
 
 def leaf(*shape):

@@ -1,6 +1,5 @@
 """The kernels against float64: on a GPU or, without one, run by Triton's interpreter."""
 
-import importlib.util
 import os
 
 import pytest
@@ -20,6 +19,7 @@ from tests.losses.functional.problems import (
     answers,
     assert_same,
     focal_problem,
+    needs_triton,
     sigmoid_problem,
     softmax_problem,
 )
@@ -29,7 +29,7 @@ from tests.reference.sigmoid_losses import ReferenceEQLv2
 from tests.reference.softmax_eql import ReferenceSoftmaxEQL
 
 pytestmark = [
-    pytest.mark.skipif(not importlib.util.find_spec("triton"), reason="Triton is not installed"),
+    needs_triton,
     pytest.mark.skipif(
         DEVICE == "cpu" and os.environ.get("TRITON_INTERPRET") != "1",
         reason="there is neither a GPU nor TRITON_INTERPRET=1",

@@ -1,117 +1,52 @@
-"""How planes (P, C, S) are cut into tiles, and what the kernels share."""
+"""What the kernels share: where a program is, how a tile is read, and what is written."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
-
-import torch
 import triton
 import triton.language as tl
-from torch import Tensor
-
-# Of a program
-NUM_WARPS = 8
-# A program adds up as many tiles as leave this number of programs, which fill a GPU, and not more
-# than this number of tiles.
-_ENOUGH_PROGRAMS, _MOST_TILES = 256, 32
-
-
-class Tiling(NamedTuple):
-    """Tiles and strides of contiguous planes; rows (R, C, 1) are one plane of another order.
-
-    Attributes:
-        planes: number of planes.
-        positions: rows or positions of a plane.
-        columns: C.
-        position_stride, column_stride, plane_stride: of the logits, in entries.
-        shape: rows or positions, and columns, of a tile.
-        tiles: that a program of the forward pass adds up, one below the other.
-    """
-
-    planes: int
-    positions: int
-    columns: int
-    position_stride: int
-    column_stride: int
-    plane_stride: int
-    shape: tuple[int, int]
-    tiles: int
-
-    @property
-    def strides(self) -> tuple[int, int, int]:
-        return self.position_stride, self.column_stride, self.plane_stride
-
-    def programs(self, tiles: int = 1) -> int:
-        """Programs that together have all positions of all planes."""
-        return self.planes * triton.cdiv(self.positions, self.shape[0] * tiles)
-
-    def grid(self, tiles: int = 1) -> tuple[int, int]:
-        return self.programs(tiles), triton.cdiv(self.columns, self.shape[1])
-
-
-def tiling(planes: Tensor) -> Tiling:
-    """Tiles of contiguous planes (P, C, S): wide ones of rows, square ones of maps."""
-    number, columns, positions = planes.shape
-    if positions == 1:
-        number, positions, strides, shape = 1, number, (columns, 1, 0), (16, 128)
-    else:
-        strides, shape = (1, positions, columns * positions), (64, 32)
-    single = Tiling(number, positions, columns, *strides, shape, 1)
-    blocks, column_blocks = single.grid()
-    tiles = blocks * column_blocks // _ENOUGH_PROGRAMS
-    return single._replace(tiles=min(_MOST_TILES, max(1, tiles)))
-
-
-def short_labels(labels: Tensor) -> Tensor:
-    """As int32: each program reads those of its rows or positions."""
-    return labels.to(torch.int32).contiguous()
-
-
-def partial_sums(tilings: Sequence[Tiling], kinds: int, like: Tensor) -> Tensor:
-    """Float32 (kinds, programs, C), a row for each program of all tilings, to be written."""
-    programs = sum(tiles.programs(tiles.tiles) for tiles in tilings)
-    return like.new_empty((kinds, programs, tilings[0].columns), dtype=torch.float32)
 
 
 @triton.jit
-def log1p(x):
-    """log(1 + x) for 0 <= x <= 1 without loss of digits."""
-    u = 1.0 + x
-    return tl.where(u == 1.0, x, tl.log(u) * (x / tl.where(u == 1.0, 1.0, u - 1.0)))
+def place_of_program(positions, POSITIONS: tl.constexpr, COLUMNS: tl.constexpr):
+    """Plane, first position and columns of a program that has so many of them."""
+    blocks = tl.cdiv(positions, POSITIONS)
+    plane = (tl.program_id(0) // blocks).to(tl.int64)
+    first = (tl.program_id(0) % blocks) * POSITIONS
+    return plane, first, tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
 
 
 @triton.jit
-def softplus(z):
-    return tl.maximum(z, 0.0) + log1p(tl.exp(-tl.abs(z)))
+def load_columns(values_ptr, column, columns):
+    """A value of each column, 0 outside, (1, columns)."""
+    return tl.load(values_ptr + column, mask=column < columns, other=0.0)[None, :]
 
 
 @triton.jit
-def sigmoid(z):
-    """Of any logit without overflow, and without loss of digits where it is small."""
-    e = tl.exp(-tl.abs(z))
-    return tl.where(z >= 0, 1.0, e) / (1.0 + e)
+def load_positions(values_ptr, position, positions):
+    """A value of each position in float32, 0 outside, (positions, 1)."""
+    values = tl.load(values_ptr + position, mask=position < positions, other=0.0)
+    return values.to(tl.float32)[:, None]
 
 
 @triton.jit
 def load_tile(
-    z_ptr,
-    label_ptr,
-    plane,
-    position,
-    column,
-    positions,
-    columns,
-    position_stride,
-    column_stride,
-    plane_stride,
+    z_ptr, label_ptr, position, column, positions, columns, position_stride, column_stride
 ):
     """Logits of a tile in float32, their places, which are inside, and labels, -1 outside."""
     here = position < positions
-    label = tl.load(label_ptr + plane * positions + position, mask=here, other=-1)
-    rows = plane * plane_stride + position.to(tl.int64) * position_stride
-    place = rows[:, None] + (column.to(tl.int64) * column_stride)[None, :]
+    label = tl.load(label_ptr + position, mask=here, other=-1)
+    place = (position.to(tl.int64) * position_stride)[:, None]
+    place += (column.to(tl.int64) * column_stride)[None, :]
     inside = here[:, None] & (column < columns)[None, :]
     z = tl.load(z_ptr + place, mask=inside, other=0.0).to(tl.float32)
     return z, place, inside, label
+
+
+@triton.jit
+def column_sums(loss, gradient, positive, counts):
+    """Sums over the rows of a tile that count: loss, gradient at the labels, and elsewhere."""
+    gradient = tl.where(counts, gradient, 0.0)
+    pos_sum = tl.sum(tl.where(positive, gradient, 0.0), 0)
+    neg_sum = tl.sum(tl.where(positive, 0.0, gradient), 0)
+    return tl.sum(tl.where(counts, loss, 0.0), 0), pos_sum, neg_sum
 
 
 @triton.jit
@@ -123,3 +58,11 @@ def store_sums(sums_ptr, row, num_rows, column, columns, first, second, third):
     tl.store(place, first, mask=column < columns)
     tl.store(place + size, second, mask=column < columns)
     tl.store(place + 2 * size, third, mask=column < columns)
+
+
+@triton.jit
+def store_gradient(gradient_ptr, place, inside, gradient, label, scale):
+    """Write the gradient of a tile, 0 where the label is ignored. It is scaled before it is rounded
+    to half precision: a GradScaler's scale saves small values."""
+    gradient = tl.where((label >= 0)[:, None], gradient * scale, 0.0)
+    tl.store(gradient_ptr + place, gradient.to(gradient_ptr.dtype.element_ty), mask=inside)
