@@ -1,5 +1,6 @@
 """Rows and maps under one shape: planes (P, C, S), columns in the middle, without a copy."""
 
+import torch
 from torch import Tensor
 
 
@@ -15,3 +16,9 @@ def as_planes(logits: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
     """
     has_columns = values.dim() == logits.dim()
     return logits[..., None].flatten(2), values[..., None].flatten(2 if has_columns else 1)
+
+
+def is_label(planes: Tensor, labels: Tensor) -> Tensor:
+    """Whether an entry of planes (P, C, S) is that of its label (P, S)."""
+    classes = torch.arange(planes.shape[1], device=planes.device)
+    return labels[:, None] == classes[:, None]

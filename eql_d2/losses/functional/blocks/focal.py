@@ -10,14 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..quality import LARGEST_LOG, quality_focal_loss, softplus
 from ..results import LossSums, compute_dtype
 from .cut import iterate_planes
 from .one_pass import OnePass
 
 _TINY = 1e-24
-# exp(-80) is nothing beside 1 and exp(80) is finite, in float64 too; PyTorch's threshold for
-# softplus, 20, gives up 1e-10 of precision, which float64 has.
-_LARGEST_LOG = 80.0
 
 
 def class_focal_loss(
@@ -60,7 +58,7 @@ def _add_negatives(z, label, gamma, weight, gradient) -> Tensor:
     sums = torch.zeros(3, len(gamma), dtype=torch.float64, device=z.device)
     for planes, classes in iterate_planes(z.shape, z.device, num_temporaries=8):
         block = z[planes, classes].to(gamma.dtype)
-        neg_log = _softplus(block)  # -log(1 - p)
+        neg_log = softplus(block)  # -log(1 - p)
         p = block - neg_log  # log p, for now
         modulator = torch.mul(p, gamma[classes]).exp_()  # p ** gamma
         p.exp_()
@@ -76,17 +74,13 @@ def _add_negatives(z, label, gamma, weight, gradient) -> Tensor:
         loss = torch.mul(modulator, neg_log).sum((0, 2))
         sums[0, classes] += loss.double() * weight[classes, 0]
         # w p**gamma (x (1 - p) + p) with x = -gamma log(1 - p); where x could overflow, 1 - p is 0
-        x = neg_log.clamp_(max=_LARGEST_LOG).mul_(gamma[classes])
+        x = neg_log.clamp_(max=LARGEST_LOG).mul_(gamma[classes])
         grad = torch.sub(1, x, out=gradient[planes, classes])
         grad.mul_(p).add_(x).mul_(modulator).mul_(weight[classes])
         sums[2, classes] += grad.sum((0, 2)).double()
         # p**10 reaches numbers that teach nothing and that convolutions on CPU are slow with.
         F.threshold_(grad, _TINY, 0.0)
     return sums
-
-
-def _softplus(z: Tensor) -> Tensor:
-    return F.softplus(z, threshold=_LARGEST_LOG)
 
 
 def _inside(index: Tensor, bounds: slice) -> Tensor:
@@ -105,7 +99,7 @@ def _add_positives(z, label, quality, gamma, weight, gradient) -> Tensor:
     if quality is None:
         loss, grad = _focal_positive(z, gamma)
     else:
-        loss, grad = _quality_positive(z, quality[plane, position].double(), gamma)
+        loss, grad = quality_focal_loss(z, quality[plane, position].double(), gamma)
     loss, grad = weight * loss, weight * grad
     gradient[plane, classes, position] = grad.to(gradient.dtype)
     sums = torch.zeros(3, gradient.shape[1], dtype=torch.float64, device=z.device)
@@ -116,15 +110,6 @@ def _add_positives(z, label, quality, gamma, weight, gradient) -> Tensor:
 
 def _focal_positive(z: Tensor, gamma: Tensor) -> tuple[Tensor, Tensor]:
     """(1 - p)**gamma (-log p) and its derivative."""
-    neg_log, p = _softplus(-z), torch.sigmoid(z)
-    modulator = torch.exp(-gamma * _softplus(z))
+    neg_log, p = softplus(-z), torch.sigmoid(z)
+    modulator = torch.exp(-gamma * softplus(z))
     return modulator * neg_log, -modulator * (gamma * p * neg_log + torch.sigmoid(-z))
-
-
-def _quality_positive(z: Tensor, quality: Tensor, gamma: Tensor) -> tuple[Tensor, Tensor]:
-    """|q - p|**gamma BCE(p, q) and its derivative."""
-    p = torch.sigmoid(z)
-    distance = (p - quality).abs()
-    bce = _softplus(z) - quality * z
-    slope = gamma * distance ** (gamma - 1) * (p - quality).sign() * p * torch.sigmoid(-z)
-    return distance**gamma * bce, distance**gamma * (p - quality) + slope * bce

@@ -6,11 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..planes import is_label
+from ..quality import LARGEST_LOG, quality_focal_loss, softplus
 from ..results import LossSums, compute_dtype
 from .recomputed import Recomputed
-
-# exp(-80) is nothing beside 1 and exp(80) is finite.
-_LARGEST_LOG = 80.0
 
 
 def class_focal_loss(
@@ -37,7 +36,7 @@ def _joined(levels: Sequence[Tensor], dim: int) -> Tensor:
 
 
 def _sums(z, label, gamma, pos_weight, neg_weight, quality):
-    positive = _positive(z, label)
+    positive = is_label(z, label)
     loss, gradient = _entries(z, label, positive, gamma, pos_weight, neg_weight, quality)
     gradient = gradient.abs()
     pos_grad = gradient.where(positive, 0).sum((0, 2), dtype=torch.float64)
@@ -46,14 +45,8 @@ def _sums(z, label, gamma, pos_weight, neg_weight, quality):
 
 
 def _gradient(z, label, gamma, pos_weight, neg_weight, quality):
-    positive = _positive(z, label)
+    positive = is_label(z, label)
     return _entries(z, label, positive, gamma, pos_weight, neg_weight, quality)[1]
-
-
-def _positive(z: Tensor, label: Tensor) -> Tensor:
-    """Whether an entry is that of the label, (P, C, S)."""
-    classes = torch.arange(z.shape[1], device=z.device)
-    return label[:, None] == classes[:, None]
 
 
 def _entries(
@@ -71,14 +64,14 @@ def _entries(
     u = torch.where(positive, -z, z)
     weight = torch.where(positive, pos_weight[:, None], neg_weight[:, None])
     modulator = (F.logsigmoid(u) * gamma).exp() * weight
-    neg_log = F.softplus(u, threshold=_LARGEST_LOG)
+    neg_log = softplus(u)
     loss = modulator * neg_log
-    x = neg_log.clamp(max=_LARGEST_LOG) * gamma
+    x = neg_log.clamp(max=LARGEST_LOG) * gamma
     gradient = modulator * ((1 - x) * u.sigmoid() + x)
     gradient = torch.where(positive, -gradient, gradient)
     if quality is not None:
         of_label = label.clamp(0, z.shape[1] - 1)
-        at_label, slope = _quality_entries(
+        at_label, slope = quality_focal_loss(
             z.gather(1, of_label[:, None])[:, 0].double(),
             quality.double(),
             gamma[of_label, 0].double(),
@@ -88,12 +81,3 @@ def _entries(
         gradient = torch.where(positive, (weight * slope)[:, None].to(loss.dtype), gradient)
     ignored = (label < 0)[:, None]
     return loss.masked_fill(ignored, 0), gradient.masked_fill(ignored, 0)
-
-
-def _quality_entries(z: Tensor, quality: Tensor, gamma: Tensor) -> tuple[Tensor, Tensor]:
-    """|q - p|**gamma BCE(p, q) and its derivative, in float64: q close to p costs digits."""
-    p = torch.sigmoid(z)
-    distance = (p - quality).abs()
-    bce = F.softplus(z, threshold=_LARGEST_LOG) - quality * z
-    slope = gamma * distance ** (gamma - 1) * (p - quality).sign() * p * torch.sigmoid(-z)
-    return distance**gamma * bce, distance**gamma * (p - quality) + slope * bce

@@ -1,14 +1,12 @@
 """Weighted sigmoid cross entropy, dense; the maths is in ``../sigmoid.py``."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from ..planes import as_planes
+from ..planes import as_planes, is_label
+from ..quality import softplus
 from ..results import LossSums, compute_dtype
 from .recomputed import Recomputed
-
-_LARGEST_LOG = 80.0
 
 
 def weighted_sigmoid_cross_entropy(
@@ -28,7 +26,7 @@ def weighted_sigmoid_cross_entropy(
 
 def _sums(z, label, pos_weight, neg_weight, label_group):
     u, weight, positive = _mirrored(z, label, pos_weight, neg_weight, label_group)
-    loss = (F.softplus(u, threshold=_LARGEST_LOG) * weight).masked_fill((label < 0)[:, None], 0)
+    loss = (softplus(u) * weight).masked_fill((label < 0)[:, None], 0)
     gradient = (u.sigmoid() * weight).masked_fill((label < 0)[:, None], 0)
     pos_grad = gradient.where(positive, 0).sum((0, 2), dtype=torch.float64)
     neg_grad = gradient.masked_fill(positive, 0).sum((0, 2), dtype=torch.float64)
@@ -45,8 +43,7 @@ def _gradient(z, label, pos_weight, neg_weight, label_group):
 
 def _mirrored(z, label, pos_weight, neg_weight, label_group) -> tuple[Tensor, Tensor, Tensor]:
     """Logits whose sign is changed at the label, weights, and where the label is; (P, K, S)."""
-    classes = torch.arange(z.shape[1], device=z.device)
-    positive = label[:, None] == classes[:, None]
+    positive = is_label(z, label)
     z = z.to(pos_weight.dtype)
     if label_group is None:
         neg_weight = neg_weight[:, None]

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ..planes import as_planes
+from ..planes import as_planes, is_label
 from ..results import LossSums, compute_dtype
 from .recomputed import Recomputed
 
@@ -42,9 +42,8 @@ def _gradient_hard(z, label, margin, scale):
 def _log_p(z: Tensor, label: Tensor, margin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Logarithms of the probabilities (P, K, S), that of the label (P, 1, S), where it is."""
     log_p = (z.to(margin.dtype) + margin[:, None]).log_softmax(1)
-    classes = torch.arange(z.shape[1], device=z.device)
     at_label = log_p.gather(1, label.clamp(min=0)[:, None])
-    return log_p, at_label, label[:, None] == classes[:, None]
+    return log_p, at_label, is_label(z, label)
 
 
 def _sums_soft(z, y, margin, scale):

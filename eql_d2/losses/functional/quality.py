@@ -1,0 +1,29 @@
+"""The quality focal loss of labelled entries, which the forms in PyTorch share."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# exp(-80) is nothing beside 1 and exp(80) is finite, in float64 too; PyTorch's threshold for
+# softplus, 20, gives up 1e-10 of precision, which float64 has.
+LARGEST_LOG = 80.0
+
+
+def softplus(z: Tensor) -> Tensor:
+    return F.softplus(z, threshold=LARGEST_LOG)
+
+
+def quality_focal_loss(z: Tensor, quality: Tensor, gamma: Tensor) -> tuple[Tensor, Tensor]:
+    """|q - p|**gamma BCE(p, q) and its derivative; in float64, q close to p costs digits.
+
+    Args:
+        z, quality, gamma: logit, q and focusing factor of each entry, of one shape.
+
+    Returns:
+        Loss and derivative with respect to the logit, of that shape.
+    """
+    p = torch.sigmoid(z)
+    distance = (p - quality).abs()
+    bce = softplus(z) - quality * z
+    slope = gamma * distance ** (gamma - 1) * (p - quality).sign() * p * torch.sigmoid(-z)
+    return distance**gamma * bce, distance**gamma * (p - quality) + slope * bce
