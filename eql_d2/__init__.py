@@ -33,9 +33,12 @@ from .losses import (
     calibrate,
 )
 from .modeling import (
+    EQLYOLOXIP,
+    YOLOPAFPN,
     ATSSAssigner,
     ATSSHead,
     CosineClassifier,
+    CSPDarknet,
     EQLCascadeROIHeads,
     EQLDeepLabV3PlusHead,
     EQLFastRCNNOutputLayers,
@@ -49,5 +52,6 @@ from .modeling import (
     LinearClassifier,
     TimmBackbone,
     TorchvisionBackbone,
+    YOLOXHead,
 )
 from .versions import __version__

@@ -9,6 +9,7 @@ def add_eql_config(cfg: CN) -> None:
     add_deeplab_config(cfg)
     _add_loss_config(cfg)
     _add_classification_config(cfg)
+    _add_yolox_config(cfg)
 
     # SGD or, of timm, LAMB
     cfg.SOLVER.OPTIMIZER = "SGD"
@@ -183,3 +184,17 @@ def _add_classification_config(cfg: CN) -> None:
     # 1.0 there and in torchvision's recipes); 0: none. With both, each batch has one of the two
     cfg.INPUT.CLASSIFICATION.MIXUP = 0.0
     cfg.INPUT.CLASSIFICATION.CUTMIX = 0.0
+
+
+def _add_yolox_config(cfg: CN) -> None:
+    # MODEL.BACKBONE.NAME build_yolox_backbone
+    cfg.MODEL.YOLOX = CN()
+    # Factors of the number of layers and of their channels: S 0.33 and 0.5, M 0.67 and 0.75
+    cfg.MODEL.YOLOX.DEPTH = 0.33
+    cfg.MODEL.YOLOX.WIDTH = 0.5
+    # Residual bottlenecks in the neck: True in the official YOLOX-IP, False in Megvii's YOLOX.
+    # Weights of either load into both
+    cfg.MODEL.YOLOX.NECK_SHORTCUT = True
+    # Order of the four pixels of a patch among the channels of the stem: row_major as in the
+    # official YOLOX-IP, column_major as in Megvii's YOLOX. Weights of either load into both
+    cfg.MODEL.YOLOX.STEM_ORDER = "row_major"

@@ -71,6 +71,7 @@ DETECTION = Task(
         "EQLRetinaNet": _DENSE,
         "EQLImprovedBaseline": _DENSE,
         "EQLImprovedBaselineLegacyBoxes": _DENSE,
+        "EQLYOLOXIP": _DENSE,
     },
     class_list="thing_classes",
     mapper=DatasetMapper,

@@ -22,3 +22,10 @@ from .timm_backbone import (
     build_timm_retinanet_fpn_backbone,
 )
 from .torchvision_backbone import TorchvisionBackbone, build_torchvision_backbone
+from .yolox import (
+    EQLYOLOXIP,
+    YOLOPAFPN,
+    CSPDarknet,
+    YOLOXHead,
+    build_yolox_backbone,
+)

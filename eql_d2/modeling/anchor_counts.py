@@ -115,10 +115,8 @@ def _label_anchors(
     classes = torch.tensor([x["category_id"] for x in objects], dtype=torch.int64)
     instances = Instances((height, width), gt_boxes=boxes, gt_classes=classes).to(model.device)
 
-    divisibility = max(model.backbone.size_divisibility, 1)
-    padded = [math.ceil(side / divisibility) * divisibility for side in (height, width)]
     features = [
-        torch.empty(1, 0, *(math.ceil(side / stride) for side in padded))
+        torch.empty(1, 0, *(math.ceil(side / stride) for side in model.padded_size(height, width)))
         for stride in model.anchor_generator.strides
     ]
     anchors = model.anchor_generator(features)

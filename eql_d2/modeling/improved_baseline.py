@@ -1,5 +1,7 @@
 """The improved one-stage baseline of EFL (arXiv 2201.02593)."""
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from detectron2.config import configurable
@@ -15,6 +17,19 @@ from ..distributed import mean_over_ranks
 from ..exceptions import InputError
 from .atss import ATSSAssigner, ATSSHead
 from .retinanet import EQLRetinaNet
+
+
+class Positives(NamedTuple):
+    """Positive anchors of a batch, each a row.
+
+    Attributes:
+        anchors, objects: boxes (P, 4) in pixels, of the anchors and of their objects.
+        deltas: predicted (P, 4).
+    """
+
+    anchors: Tensor
+    deltas: Tensor
+    objects: Tensor
 
 
 @META_ARCH_REGISTRY.register()
@@ -92,18 +107,20 @@ class EQLImprovedBaseline(EQLRetinaNet):
         self.scalars = {"num_pos_anchors": num_positive / len(gt_labels)}
 
         image, anchor = positive.nonzero(as_tuple=True)
-        boxes = self.box2box_transform.apply_deltas(
-            cat(pred_anchor_deltas, dim=1)[image, anchor], Boxes.cat(anchors).tensor[anchor]
+        found = Positives(
+            anchors=Boxes.cat(anchors).tensor[anchor],
+            deltas=cat(pred_anchor_deltas, dim=1)[image, anchor],
+            objects=torch.stack(gt_boxes)[image, anchor],
         )
-        targets = torch.stack(gt_boxes)[image, anchor]
-        ious = matched_pairwise_iou(Boxes(boxes.detach()), Boxes(targets))
+        boxes = self.box2box_transform.apply_deltas(found.deltas, found.anchors)
+        ious = matched_pairwise_iou(Boxes(boxes.detach()), Boxes(found.objects))
         normalizer, iou_normalizer = mean_over_ranks(torch.stack([num_positive, ious.sum()]))
 
         quality = {}
         if self.loss_cls.uses_quality:
             quality["quality"] = ious.new_zeros(positive.shape).index_put((image, anchor), ious)
         loss_cls = self.loss_cls(pred_logits, gt_labels, normalizer=normalizer, **quality)
-        loss_box_reg = (ious * giou_loss(boxes, targets)).sum()
+        loss_box_reg = (ious * giou_loss(boxes, found.objects)).sum()
         loss_iou = F.binary_cross_entropy_with_logits(
             cat(pred_ious, dim=1)[image, anchor, 0].float(), ious, reduction="sum"
         )
@@ -111,7 +128,12 @@ class EQLImprovedBaseline(EQLRetinaNet):
             "loss_cls": loss_cls,
             "loss_box_reg": loss_box_reg / iou_normalizer,
             "loss_iou": loss_iou / normalizer,
+            **self.delta_losses(found),
         }
+
+    def delta_losses(self, found: Positives) -> dict[str, Tensor]:
+        """Further losses of a subclass, of the deltas of the positive anchors."""
+        return {}
 
     def forward_inference(
         self, images: ImageList, features: list[Tensor], predictions: list[list[Tensor]]

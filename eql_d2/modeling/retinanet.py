@@ -51,14 +51,23 @@ class EQLRetinaNet(RetinaNet):
                 "swamp the gradient ratio (or the loss needs a background column); use EFL"
             )
         loss_cls.check_head(self.num_classes, gives_quality=True)
-        loss_cls.init_bias(self.head.cls_score.bias)
         self.loss_cls = loss_cls
+        self.init_prior()
 
     @classmethod
     def from_config(cls, cfg):
         ret = super().from_config(cfg)
         ret["loss_cls"] = build_head_loss(cfg, cfg.MODEL.RETINANET.NUM_CLASSES)
         return ret
+
+    def init_prior(self) -> None:
+        """Let the head begin with the prior of the loss."""
+        self.loss_cls.init_bias(self.head.cls_score.bias)
+
+    def padded_size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of an image as the network sees it, alone in its batch."""
+        multiple = max(self.backbone.size_divisibility, 1)
+        return math.ceil(height / multiple) * multiple, math.ceil(width / multiple) * multiple
 
     def forward_training(self, images, features, predictions, gt_instances):
         pred_logits, pred_anchor_deltas = predictions
