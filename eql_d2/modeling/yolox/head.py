@@ -59,14 +59,18 @@ class YOLOXHead(nn.Module):
         logits: list[Tensor] = []
         deltas: list[Tensor] = []
         ious: list[Tensor] = []
-        for level in zip(
-            features,
-            self.stems,
-            *(self.cls_convs, self.cls_preds),
-            *(self.reg_convs, self.reg_preds, self.obj_preds),
+        # TorchScript unrolls this loop, for which all in the zip must be modules.
+        for i, (stem, cls_convs, cls_pred, reg_convs, reg_pred, obj_pred) in enumerate(
+            zip(
+                self.stems,
+                self.cls_convs,
+                self.cls_preds,
+                self.reg_convs,
+                self.reg_preds,
+                self.obj_preds,
+            )
         ):
-            feature, stem, cls_convs, cls_pred, reg_convs, reg_pred, obj_pred = level
-            feature = stem(feature)
+            feature = stem(features[i])
             logits.append(cls_pred(cls_convs(feature)))
             box_feature = reg_convs(feature)
             deltas.append(reg_pred(box_feature))

@@ -91,7 +91,10 @@ class SPPBottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv1(x)
-        return self.conv2(torch.cat([x, *[pool(x) for pool in self.m]], dim=1))
+        pooled = [x]
+        for pool in self.m:
+            pooled.append(pool(x))
+        return self.conv2(torch.cat(pooled, dim=1))
 
 
 class Focus(nn.Module):
@@ -107,10 +110,11 @@ class Focus(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, row_major: bool = True):
         super().__init__()
-        self.offsets = ((0, 0), (0, 1), (1, 0), (1, 1))
-        if not row_major:
-            self.offsets = ((0, 0), (1, 0), (0, 1), (1, 1))
+        self.row_major = row_major
         self.conv = BaseConv(4 * in_channels, out_channels, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(torch.cat([x[..., y::2, x_::2] for y, x_ in self.offsets], dim=1))
+        top_left, top_right = x[..., ::2, ::2], x[..., ::2, 1::2]
+        bottom_left, bottom_right = x[..., 1::2, ::2], x[..., 1::2, 1::2]
+        middle = [top_right, bottom_left] if self.row_major else [bottom_left, top_right]
+        return self.conv(torch.cat([top_left, middle[0], middle[1], bottom_right], dim=1))

@@ -1,5 +1,6 @@
 """YOLOX-IP, the detector of the strongest published results of EFL and EQFL."""
 
+import torch
 import torch.nn.functional as F
 from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.structures import ImageList
@@ -45,9 +46,16 @@ class EQLYOLOXIP(EQLImprovedBaseline):
         return side, side
 
     def preprocess_image(self, batched_inputs: list[dict[str, Tensor]]) -> ImageList:
-        images = super().preprocess_image(batched_inputs)
+        # As the base class, of which TorchScript has no super().
+        inputs = [self._move_to_current_device(x["image"]) for x in batched_inputs]
+        inputs = [(x - self.pixel_mean) / self.pixel_std for x in inputs]
+        images = ImageList.from_tensors(inputs, self.backbone.size_divisibility)
         height, width = images.tensor.shape[-2:]
-        side = max(height, width)
+        # Sizes are tensors in tracing, where they must not become constants.
+        if isinstance(height, Tensor):
+            side = torch.maximum(height, width)
+        else:
+            side = max(height, width)
         padded = F.pad(images.tensor, (0, side - width, 0, side - height))
         return ImageList(padded, images.image_sizes)
 
