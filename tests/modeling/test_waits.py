@@ -12,6 +12,7 @@ from eql_d2.losses.functional import backend
 from tests.conftest import as_retinanet
 from tests.modeling.improved_baseline import as_improved_baseline
 from tests.modeling.training_step import batch, losses_of
+from tests.modeling.yolox import as_yolox_ip
 
 # Operations whose results, or shapes of results, the host has to know
 _WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "equal", "unique", "_unique2")
@@ -84,5 +85,11 @@ def test_improved_baseline_waits_no_more_often_than_retinanet(
     cfg = as_improved_baseline(tiny_cfg)
     cfg.MODEL.EQL.LOSS = loss
     found = waits(cfg, monkeypatch)
+    print(len(found), len(retinanet))
+    assert len(found) <= len(retinanet)
+
+
+def test_yolox_ip_waits_no_more_often_than_retinanet(tiny_cfg, monkeypatch, retinanet):
+    found = waits(as_yolox_ip(tiny_cfg), monkeypatch)
     print(len(found), len(retinanet))
     assert len(found) <= len(retinanet)
