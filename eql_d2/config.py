@@ -32,6 +32,16 @@ def add_eql_config(cfg: CN) -> None:
     # Epochs of warm-up; 0: WARMUP_ITERS
     cfg.SOLVER.WARMUP_EPOCHS = 0
 
+    # LR_SCHEDULER_NAME also takes "WarmupCosineConstantLR" (YOLOX): a quadratic warm-up from 0, a
+    # cosine down to BASE_LR_END (official 5% of BASE_LR), and that for the last iterations
+    cfg.SOLVER.CONSTANT_ITERS = 0
+    # The same in epochs (official 15 of 300); 0: CONSTANT_ITERS
+    cfg.SOLVER.CONSTANT_EPOCHS = 0
+
+    # Weight decays of the parameters whose whole name fits a regular expression, after
+    # WEIGHT_DECAY, WEIGHT_DECAY_NORM and WEIGHT_DECAY_BIAS: ((expression, weight decay), ...)
+    cfg.SOLVER.WEIGHT_DECAY_OVERRIDES = ()
+
     # Rounding of the repeat factors of RepeatFactorTrainingSampler: "stochastic", Detectron2's, or
     # "ceil", that of the official code of EFL
     cfg.DATALOADER.REPEAT_ROUNDING = "stochastic"

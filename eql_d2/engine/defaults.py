@@ -12,7 +12,6 @@ from detectron2.data import build_detection_test_loader
 from detectron2.engine import DefaultTrainer, hooks
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.modeling import GeneralizedRCNNWithTTA
-from detectron2.projects.deeplab import build_lr_scheduler
 from detectron2.solver import LRScheduler
 from torch import nn
 
@@ -21,7 +20,7 @@ from ..data import build_train_loader
 from ..distributed import ddp_without_device_ids
 from ..evaluation import build_evaluator
 from ..exceptions import InputError
-from ..solver import build_optimizer
+from ..solver import build_lr_scheduler, build_optimizer
 from ..tasks import build_mapper, check_data_sets, task_of
 from .build import (
     EQLSettings,
@@ -79,7 +78,6 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_lr_scheduler(cls, cfg: CfgNode, optimizer: torch.optim.Optimizer) -> LRScheduler:
-        # That of DeepLab has the poly schedule besides Detectron2's.
         with building("the schedule", "SOLVER of the config"):
             return build_lr_scheduler(cfg, optimizer)
 

@@ -127,6 +127,7 @@ _GROUPS: tuple[tuple[Rule, str], ...] = (
     (
         _COUNT,
         """SOLVER.WARMUP_ITERS SOLVER.WARMUP_EPOCHS SOLVER.CHECKPOINT_KEEP
+        SOLVER.CONSTANT_ITERS SOLVER.CONSTANT_EPOCHS
         SOLVER.REFERENCE_WORLD_SIZE TEST.EVAL_PERIOD VIS_PERIOD MODEL.EQL.LOG_PERIOD
         DATALOADER.NUM_WORKERS INPUT.MIN_SIZE_TEST
         MODEL.BACKBONE.FREEZE_AT MODEL.ROI_BOX_HEAD.NUM_FC MODEL.ROI_BOX_HEAD.NUM_CONV
@@ -183,7 +184,10 @@ _GROUPS: tuple[tuple[Rule, str], ...] = (
     (_own_data(2), "DATASETS.CLASS_FOLDERS"),
     (_own_data(4), "DATASETS.MASK_FOLDERS"),
     (
-        one_of("WarmupMultiStepLR", "WarmupCosineLR", "WarmupPolyLR", "WarmupStepWithFixedGammaLR"),
+        one_of(
+            *("WarmupMultiStepLR", "WarmupCosineLR", "WarmupPolyLR", "WarmupStepWithFixedGammaLR"),
+            "WarmupCosineConstantLR",
+        ),
         "SOLVER.LR_SCHEDULER_NAME",
     ),
     (one_of("linear", "constant"), "SOLVER.WARMUP_METHOD"),
