@@ -9,6 +9,7 @@ def add_eql_config(cfg: CN) -> None:
     add_deeplab_config(cfg)
     _add_loss_config(cfg)
     _add_classification_config(cfg)
+    _add_average_config(cfg)
 
     # SGD or, of timm, LAMB
     cfg.SOLVER.OPTIMIZER = "SGD"
@@ -58,6 +59,18 @@ def add_eql_config(cfg: CN) -> None:
     cfg.DATASETS.CLASS_FOLDERS = ()
     # (name, image folder, folder of label maps, text file with one class name a line)
     cfg.DATASETS.MASK_FOLDERS = ()
+
+
+def _add_average_config(cfg: CN) -> None:
+    # Average of the weights over the steps, which is what is evaluated
+    cfg.MODEL.EMA = CN()
+    # Decay of the average; 0: none. Official for YOLOX 0.9998
+    cfg.MODEL.EMA.DECAY = 0.0
+    # After k updates the decay is DECAY * (1 - exp(-k / WARMUP)); official. 0: DECAY at once
+    cfg.MODEL.EMA.WARMUP = 2000
+
+    # Average weights, biases and statistics of batch norms over the processes before evaluations
+    cfg.TEST.AVERAGE_NORM = False
 
 
 def _add_loss_config(cfg: CN) -> None:

@@ -61,6 +61,14 @@ def _constant_end(solver: CfgNode) -> Iterator[str]:
         )
 
 
+def _average(cfg: CfgNode, training: bool) -> Iterator[str]:
+    if training and cfg.MODEL.EMA.DECAY and cfg.TEST.PRECISE_BN.ENABLED:
+        yield (
+            f"MODEL.EMA.DECAY is {cfg.MODEL.EMA.DECAY} and TEST.PRECISE_BN.ENABLED True, which is "
+            "for a model that is not averaged: set it to False"
+        )
+
+
 def _batch_size(cfg: CfgNode, training: bool) -> Iterator[str]:
     size, reference = cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.REFERENCE_WORLD_SIZE
     if training:
@@ -211,6 +219,7 @@ def refusal(build: Callable, *args: object) -> Iterator[str]:
 # Each check with the keys that it reads: where one of them is wrong by itself it says nothing.
 COMBINATIONS: tuple[tuple[Callable[[CfgNode, bool], Iterator[str]], tuple[str, ...]], ...] = (
     (_solver, ("SOLVER.",)),
+    (_average, ("MODEL.EMA.", "TEST.PRECISE_BN.")),
     (_batch_size, ("SOLVER.IMS_PER_BATCH", "SOLVER.REFERENCE_WORLD_SIZE")),
     (_sizes, ("INPUT.M",)),
     (_channels, ("INPUT.FORMAT", "MODEL.PIXEL_")),
