@@ -47,22 +47,26 @@ class AverageNormHook(HookBase):
 
     Official for YOLOX. Batch norm that is not synchronised goes by the images of its own process,
     and so do its running statistics: each process would evaluate another model than is saved. The
-    training goes on with the average.
+    training goes on with the average, of which the steps in training mode take no notice.
+
+    Deviation: it averages before each periodic checkpoint, too. The file holds the statistics of
+    one process, and a training that is resumed from it begins with them in all. (One that was
+    stopped by a signal in between resumes with those of process 0.)
 
     In all processes; place it after what averages the model over the steps and before what saves or
-    evaluates: a checkpoint of the same step then holds what is evaluated.
+    evaluates.
 
     Args:
-        period: iterations between two evaluations; 0: only at the end.
+        periods: iterations between two evaluations and between two checkpoints; 0: only at the end.
         models: the model, and its average where there is one.
     """
 
-    def __init__(self, period: int, models: Sequence[nn.Module]):
-        self._period = period
+    def __init__(self, periods: Sequence[int], models: Sequence[nn.Module]):
+        self._periods = periods
         self._models = models
 
     def after_step(self) -> None:
         iteration = self.trainer.iter + 1
-        is_due = self._period > 0 and iteration % self._period == 0
+        is_due = any(period > 0 and iteration % period == 0 for period in self._periods)
         if is_due or iteration >= self.trainer.max_iter:
             average_norms(self._models)

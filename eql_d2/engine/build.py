@@ -104,14 +104,14 @@ def build_hooks(
 
 
 def averaging_hooks(
-    model: nn.Module, average: ModelEMA | None, average_norm: bool, eval_period: int
+    model: nn.Module, average: ModelEMA | None, average_norm: bool, periods: Sequence[int]
 ) -> list[HookBase]:
     """Hooks to stand before what saves and evaluates: of the average of the model over the steps,
     and of its batch norms over the processes (``TEST.AVERAGE_NORM``)."""
     found = [] if average is None else [EMAHook(average)]
     if average_norm:
         models = [model] if average is None else [model, average]
-        found.append(AverageNormHook(eval_period, models))
+        found.append(AverageNormHook(periods, models))
     return found
 
 

@@ -161,8 +161,8 @@ class Trainer(DefaultTrainer):
         # Before the writers, which write what these log; other processes have none.
         is_writer = [isinstance(hook, hooks.PeriodicWriter) for hook in ret]
         place = is_writer.index(True) if True in is_writer else len(ret)
-        test = self.cfg.TEST
-        averaging = averaging_hooks(self.model, average, test.AVERAGE_NORM, test.EVAL_PERIOD)
+        periods = (self.cfg.TEST.EVAL_PERIOD, self.cfg.SOLVER.CHECKPOINT_PERIOD)
+        averaging = averaging_hooks(self.model, average, self.cfg.TEST.AVERAGE_NORM, periods)
         resume = ExactResumeHook(self.cfg.SEED)
         return [resume, *averaging, *ret[:place], *before, *ret[place:], *after]
 

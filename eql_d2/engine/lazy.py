@@ -99,17 +99,18 @@ def _build_hooks(cfg, trainer, checkpointer, average: ModelEMA | None) -> list:
         _dataset_names(cfg, "train"),
         cfg.train.output_dir,
     )
-    period = cfg.train.eval_period
     evaluated = evaluated_model(trainer.model, average)
+    average_norm = cfg.train.get("average_norm", False)
+    periods = (cfg.train.eval_period, cfg.train.checkpointer.period)
     first = [
         ExactResumeHook(cfg.train.get("seed", -1)),
-        *averaging_hooks(trainer.model, average, cfg.train.get("average_norm", False), period),
+        *averaging_hooks(trainer.model, average, average_norm, periods),
     ]
     ret = [
         hooks.IterationTimer(),
         hooks.LRScheduler(scheduler=instantiate(cfg.lr_multiplier)),
         StopHook(checkpointer),
-        hooks.EvalHook(period, lambda: test_lazy(cfg, evaluated)),
+        hooks.EvalHook(cfg.train.eval_period, lambda: test_lazy(cfg, evaluated)),
     ]
     if comm.is_main_process():
         # The checkpointer keeps the newest, also those of earlier processes.

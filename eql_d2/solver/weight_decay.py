@@ -56,7 +56,8 @@ def override_weight_decay(
             )
         found = [p for p in map(model.get_parameter, names) if p in trained]
         others.append({"params": found, "weight_decay": weight_decay})
-    return reduce_param_groups([*groups, *others])
+    # Detectron2 merges groups only where their settings stand in the same order.
+    return reduce_param_groups([dict(sorted(group.items())) for group in [*groups, *others]])
 
 
 def check_overrides(overrides: object) -> None:
