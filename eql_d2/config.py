@@ -10,6 +10,7 @@ def add_eql_config(cfg: CN) -> None:
     _add_loss_config(cfg)
     _add_classification_config(cfg)
     _add_yolox_config(cfg)
+    _add_average_config(cfg)
 
     # SGD or, of timm, LAMB
     cfg.SOLVER.OPTIMIZER = "SGD"
@@ -33,6 +34,16 @@ def add_eql_config(cfg: CN) -> None:
     # Epochs of warm-up; 0: WARMUP_ITERS
     cfg.SOLVER.WARMUP_EPOCHS = 0
 
+    # LR_SCHEDULER_NAME also takes "WarmupCosineConstantLR" (YOLOX): a quadratic warm-up from 0, a
+    # cosine down to BASE_LR_END (official 5% of BASE_LR), and that for the last iterations
+    cfg.SOLVER.CONSTANT_ITERS = 0
+    # The same in epochs (official 15 of 300); 0: CONSTANT_ITERS
+    cfg.SOLVER.CONSTANT_EPOCHS = 0
+
+    # Weight decays of the parameters whose whole name fits a regular expression, after
+    # WEIGHT_DECAY, WEIGHT_DECAY_NORM and WEIGHT_DECAY_BIAS: ((expression, weight decay), ...)
+    cfg.SOLVER.WEIGHT_DECAY_OVERRIDES = ()
+
     # Rounding of the repeat factors of RepeatFactorTrainingSampler: "stochastic", Detectron2's, or
     # "ceil", that of the official code of EFL
     cfg.DATALOADER.REPEAT_ROUNDING = "stochastic"
@@ -49,6 +60,18 @@ def add_eql_config(cfg: CN) -> None:
     cfg.DATASETS.CLASS_FOLDERS = ()
     # (name, image folder, folder of label maps, text file with one class name a line)
     cfg.DATASETS.MASK_FOLDERS = ()
+
+
+def _add_average_config(cfg: CN) -> None:
+    # Average of the weights over the steps, which is what is evaluated
+    cfg.MODEL.EMA = CN()
+    # Decay of the average; 0: none. Official for YOLOX 0.9998
+    cfg.MODEL.EMA.DECAY = 0.0
+    # After k updates the decay is DECAY * (1 - exp(-k / WARMUP)); official. 0: DECAY at once
+    cfg.MODEL.EMA.WARMUP = 2000
+
+    # Average weights, biases and statistics of batch norms over the processes before evaluations
+    cfg.TEST.AVERAGE_NORM = False
 
 
 def _add_loss_config(cfg: CN) -> None:

@@ -17,6 +17,9 @@ train = dict(
     eval_period=0,
     log_period=20,
     device="cuda",
+    # As MODEL.EMA.* and TEST.AVERAGE_NORM of a yaml config
+    model_ema=dict(decay=0.0, warmup=2000),
+    average_norm=False,
     # As MODEL.EQL.* of a yaml config
     eql=dict(
         monitor=False,

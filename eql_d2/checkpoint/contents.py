@@ -16,6 +16,7 @@ from ..exceptions import InputError
 
 logger = logging.getLogger(__name__)
 
+EMA = "model_ema"  # key of an averaged model beside "model"
 _LEAST_SHARE = 0.5
 _HALF_TYPES = (torch.float16, torch.bfloat16)
 # Some files of ImageNet weights lack them, and a loss of ours does without.
@@ -54,6 +55,28 @@ def _is_finite(value: Tensor) -> bool:
     # One pass and no copy; only where the sum itself overflows is each value looked at.
     total = value.sum(dtype=torch.float32 if value.dtype in _HALF_TYPES else None)
     return bool(total.isfinite()) or bool(value.isfinite().all())
+
+
+def averaged_weights(average: Any, path: str) -> dict[str, Any]:
+    """State dict of a model from that of an average of it.
+
+    Args:
+        average: of ``torch.optim.swa_utils.AveragedModel``.
+        path: of its file, for the message.
+
+    Raises:
+        InputError: it is no such thing.
+    """
+    if not isinstance(average, dict) or "n_averaged" not in average:
+        raise InputError(
+            f"{EMA} of checkpoint {path!r} is no averaged model of PyTorch (AveragedModel): the "
+            f"file is damaged or of another program, remove {EMA} from it to use its model"
+        )
+    return {
+        name.removeprefix("module."): value
+        for name, value in average.items()
+        if name != "n_averaged"
+    }
 
 
 def check_values(weights: dict[str, Tensor], path: str) -> None:

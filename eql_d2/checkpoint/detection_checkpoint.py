@@ -12,7 +12,7 @@ from torch import nn
 
 from ..distributed import from_main_process
 from ..exceptions import InputError, TrainingError
-from .contents import check_background, check_fit, check_values, not_finite
+from .contents import EMA, averaged_weights, check_background, check_fit, check_values, not_finite
 from .durable_files import (
     check_checksum,
     read_tag,
@@ -36,11 +36,16 @@ class EQLCheckpointer(DetectionCheckpointer):
 
     It also loads the files of torchvision's ResNets, by their names, into Detectron2's ``ResNet``.
 
+    A file may hold an average of the model under "model_ema", as those of torchvision's recipes do:
+    the state of an ``AveragedModel`` of PyTorch. To resume a training, model and average are loaded
+    as they are; whatever else a file is loaded for, the model gets the averaged weights.
+
     Args:
         model: to save or load.
         save_dir: folder of the checkpoints.
         keep: newest periodic checkpoints (``model_0004999.pth``) that are kept, also of earlier
             processes; 0 keeps all. ``model_final.pth`` and ``model_best.pth`` always stay.
+        model_ema: average of the model, which is saved and resumed with it; None for none.
         **others: of ``DetectionCheckpointer``. One that has nothing to load but the model is taken
             to evaluate it, which asks for more of a file: :func:`.contents.check_fit`.
 
@@ -55,11 +60,21 @@ class EQLCheckpointer(DetectionCheckpointer):
             there stay as they are.
     """
 
-    def __init__(self, model: nn.Module, save_dir: str = "", *, keep: int = 0, **others: Any):
+    def __init__(
+        self,
+        model: nn.Module,
+        save_dir: str = "",
+        *,
+        keep: int = 0,
+        model_ema: nn.Module | None = None,
+        **others: Any,
+    ):
         super().__init__(model, save_dir, **others)
+        if model_ema is not None:
+            self.add_checkpointable(EMA, model_ema)
         self.saved_iteration: int | None = None
         self._keep = keep
-        self._loading = ""
+        self._loading, self._resumes = "", False
 
     def save(self, name: str, **kwargs: Any) -> None:
         if not self.save_dir or not self.save_to_disk:
@@ -90,7 +105,8 @@ class EQLCheckpointer(DetectionCheckpointer):
         Raises:
             InputError: there are checkpoints, but none is whole.
         """
-        return from_main_process(lambda: newest_checkpoint(self.save_dir, [*self.checkpointables]))
+        needed = [key for key in self.checkpointables if key != EMA]  # it may be new
+        return from_main_process(lambda: newest_checkpoint(self.save_dir, needed))
 
     def remove_leftovers(self) -> None:
         """Remove what a killed training left half-written in the folder. Not while one runs."""
@@ -103,13 +119,14 @@ class EQLCheckpointer(DetectionCheckpointer):
         newest = self.newest() if resume else ""
         return self.load(newest) if newest else self.load(path, checkpointables=[])
 
-    def load(self, path: str, *args, **kwargs) -> dict[str, Any]:
+    def load(self, path: str, checkpointables: list[str] | None = None) -> dict[str, Any]:
         # Detectron2 takes options after a question mark: model.pth?matching_heuristics=True
         if path and "://" not in path and not os.path.isfile(path.split("?")[0]):
             raise InputError(f"checkpoint {path!r} does not exist: check MODEL.WEIGHTS")
         self._loading = path
+        self._resumes = bool(self.checkpointables if checkpointables is None else checkpointables)
         try:
-            return super().load(path, *args, **kwargs)
+            return super().load(path, checkpointables)
         except InputError:
             raise
         except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
@@ -142,6 +159,8 @@ class EQLCheckpointer(DetectionCheckpointer):
         return load_tensors(f)
 
     def _load_model(self, checkpoint: dict[str, Any]):
+        if EMA in checkpoint:
+            self._take_average(checkpoint)
         self._convert_ndarray_to_tensor(checkpoint["model"])
         if is_torchvision_resnet(checkpoint["model"]):
             checkpoint["model"] = for_resnets_of(self.model, checkpoint["model"])
@@ -159,6 +178,16 @@ class EQLCheckpointer(DetectionCheckpointer):
         if statistics:
             logger.info(f"Loaded gradient statistics from the checkpoint: {', '.join(statistics)}")
         return incompatible
+
+    def _take_average(self, checkpoint: dict[str, Any]) -> None:
+        if not self._resumes:
+            checkpoint["model"] = averaged_weights(checkpoint.pop(EMA), self._loading)
+            logger.info(f"{self._loading} holds an averaged model (EMA): that is what is loaded")
+        elif EMA not in self.checkpointables:
+            logger.warning(
+                f"{self._loading} holds an averaged model (EMA) besides the model, and the config "
+                "asks for none: the training goes on without"
+            )
 
     def _log_incompatible_keys(self, incompatible: Any) -> None:
         check_fit(

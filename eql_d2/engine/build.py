@@ -15,7 +15,9 @@ from ..data import category_table
 from ..exceptions import InputError
 from ..losses import Calibration, ClassificationLoss
 from ..tasks import check_num_classes, task_of
+from .average_norm import AverageNormHook
 from .hooks import GradientRatioHook, ReportHook, find_statistics
+from .model_ema import EMAHook, ModelEMA
 from .prior import InitialRegimeHook
 from .same_statistics import SameStatisticsHook
 
@@ -99,6 +101,18 @@ def build_hooks(
     if not comm.is_main_process():
         return same, []
     return same + ratio, [ReportHook(output_dir)]
+
+
+def averaging_hooks(
+    model: nn.Module, average: ModelEMA | None, average_norm: bool, periods: Sequence[int]
+) -> list[HookBase]:
+    """Hooks to stand before what saves and evaluates: of the average of the model over the steps,
+    and of its batch norms over the processes (``TEST.AVERAGE_NORM``)."""
+    found = [] if average is None else [EMAHook(average)]
+    if average_norm:
+        models = [model] if average is None else [model, average]
+        found.append(AverageNormHook(periods, models))
+    return found
 
 
 def resume_or_load(

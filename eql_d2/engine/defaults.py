@@ -12,7 +12,6 @@ from detectron2.data import build_detection_test_loader
 from detectron2.engine import DefaultTrainer, hooks
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.modeling import GeneralizedRCNNWithTTA
-from detectron2.projects.deeplab import build_lr_scheduler
 from detectron2.solver import LRScheduler
 from torch import nn
 
@@ -21,10 +20,11 @@ from ..data import build_train_loader
 from ..distributed import ddp_without_device_ids
 from ..evaluation import build_evaluator
 from ..exceptions import InputError
-from ..solver import build_optimizer
+from ..solver import build_lr_scheduler, build_optimizer
 from ..tasks import build_mapper, check_data_sets, task_of
 from .build import (
     EQLSettings,
+    averaging_hooks,
     build_hooks,
     prepare_calibration,
     prepare_losses,
@@ -33,6 +33,7 @@ from .build import (
 from .building import building
 from .exact_resume import ExactResumeHook
 from .finite_trainer import FiniteAMPTrainer, FiniteTrainer, naming_newest_checkpoint
+from .model_ema import build_ema, evaluated_model
 from .resolved import resolve
 from .signals import StopHook, stop_signals
 
@@ -54,7 +55,6 @@ class Trainer(DefaultTrainer):
             super().__init__(cfg)
         trainer_class = FiniteAMPTrainer if cfg.SOLVER.AMP.ENABLED else FiniteTrainer
         self._trainer = trainer_class(self.model, self.data_loader, self.optimizer)
-        prepare_losses(self.model)
 
     def train(self) -> OrderedDict | None:
         with naming_newest_checkpoint(self.checkpointer):
@@ -79,7 +79,6 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_lr_scheduler(cls, cfg: CfgNode, optimizer: torch.optim.Optimizer) -> LRScheduler:
-        # That of DeepLab has the poly schedule besides Detectron2's.
         with building("the schedule", "SOLVER of the config"):
             return build_lr_scheduler(cfg, optimizer)
 
@@ -134,11 +133,16 @@ class Trainer(DefaultTrainer):
         return OrderedDict((f"{task}_TTA", metrics) for task, metrics in results.items())
 
     def build_hooks(self) -> list:
+        prepare_losses(self.model)  # before the average, which is a copy, and the checks by hooks
+        ema = self.cfg.MODEL.EMA
+        average = build_ema(self.model, ema.DECAY, ema.WARMUP)
+        self._evaluated = evaluated_model(self.model, average)
         # Built here, before the hooks that hold it: the base class names its own class.
         self.checkpointer = EQLCheckpointer(
             self.model,
             self.cfg.OUTPUT_DIR,
             keep=self.cfg.SOLVER.CHECKPOINT_KEEP,
+            model_ema=average,
             trainer=weakref.proxy(self),
         )
         ret = super().build_hooks()
@@ -149,15 +153,22 @@ class Trainer(DefaultTrainer):
             self.cfg.OUTPUT_DIR,
         )
         if self.cfg.TEST.AUG.ENABLED:
-            before.append(hooks.EvalHook(0, lambda: self.test_with_TTA(self.cfg, self.model)))
+            before.append(hooks.EvalHook(0, lambda: self.test_with_TTA(self.cfg, self._evaluated)))
+        evaluation = [isinstance(hook, hooks.EvalHook) for hook in ret].index(True)
+        ret[evaluation] = hooks.EvalHook(self.cfg.TEST.EVAL_PERIOD, self._evaluate)
         # Before the evaluation, which signals may end.
-        is_evaluation = [isinstance(hook, hooks.EvalHook) for hook in ret]
-        ret.insert(is_evaluation.index(True), StopHook(self.checkpointer))
+        ret.insert(evaluation, StopHook(self.checkpointer))
         # Before the writers, which write what these log; other processes have none.
         is_writer = [isinstance(hook, hooks.PeriodicWriter) for hook in ret]
         place = is_writer.index(True) if True in is_writer else len(ret)
+        periods = (self.cfg.TEST.EVAL_PERIOD, self.cfg.SOLVER.CHECKPOINT_PERIOD)
+        averaging = averaging_hooks(self.model, average, self.cfg.TEST.AVERAGE_NORM, periods)
         resume = ExactResumeHook(self.cfg.SEED)
-        return [resume, *ret[:place], *before, *ret[place:], *after]
+        return [resume, *averaging, *ret[:place], *before, *ret[place:], *after]
+
+    def _evaluate(self) -> OrderedDict:
+        self._last_eval_results = self.test(self.cfg, self._evaluated)
+        return self._last_eval_results
 
     def resume_or_load(self, resume: bool = True) -> None:
         settings = EQLSettings.from_yaml(self.cfg)

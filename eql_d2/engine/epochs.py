@@ -69,8 +69,8 @@ def epoch_of(loader: Iterable, batch_size: int) -> Epoch:
 
 
 def with_iterations(cfg: CfgNode, build_train_loader: Callable[[CfgNode], Iterable]) -> CfgNode:
-    """The config with iterations in the place of ``SOLVER.EPOCHS``, ``EPOCH_STEPS`` and
-    ``WARMUP_EPOCHS``. Collective.
+    """The config with iterations in the place of ``SOLVER.EPOCHS``, ``EPOCH_STEPS``,
+    ``WARMUP_EPOCHS`` and ``CONSTANT_EPOCHS``. Collective.
 
     An epoch is counted in the batches of the processes at hand: with
     ``SOLVER.REFERENCE_WORLD_SIZE`` the config is scaled to them first. Scaled iterations would not
@@ -86,7 +86,7 @@ def with_iterations(cfg: CfgNode, build_train_loader: Callable[[CfgNode], Iterab
     if not cfg.SOLVER.EPOCHS:
         return cfg
     _check(cfg.SOLVER)
-    cfg = DefaultTrainer.auto_scale_workers(cfg, get_world_size())
+    cfg = scaled(cfg, get_world_size())
     with random_numbers_given_back():
         epoch = epoch_of(build_train_loader(cfg), cfg.SOLVER.IMS_PER_BATCH)
     found = cfg.clone()
@@ -96,11 +96,29 @@ def with_iterations(cfg: CfgNode, build_train_loader: Callable[[CfgNode], Iterab
     solver.STEPS = tuple(int(step * length) for step in solver.EPOCH_STEPS)
     if solver.WARMUP_EPOCHS:
         solver.WARMUP_ITERS = solver.WARMUP_EPOCHS * length
+    if solver.CONSTANT_EPOCHS:
+        solver.CONSTANT_ITERS = solver.CONSTANT_EPOCHS * length
     logger.info(
         f"{solver.EPOCHS} {epoch}: {solver.MAX_ITER} iterations, steps after {solver.STEPS}, "
         f"warm-up of {solver.WARMUP_ITERS}"
     )
-    solver.EPOCHS, solver.EPOCH_STEPS, solver.WARMUP_EPOCHS = 0, (), 0
+    solver.EPOCHS, solver.EPOCH_STEPS = 0, ()
+    solver.WARMUP_EPOCHS = solver.CONSTANT_EPOCHS = 0
+    found.freeze()
+    return found
+
+
+def scaled(cfg: CfgNode, num_processes: int) -> CfgNode:
+    """Detectron2's ``auto_scale_workers``, which does not know the constant end of
+    "WarmupCosineConstantLR": ``CONSTANT_ITERS`` goes by the iterations, and ``BASE_LR_END`` by the
+    learning rate of which it is a share."""
+    found = DefaultTrainer.auto_scale_workers(cfg, num_processes)
+    if found is cfg or cfg.SOLVER.LR_SCHEDULER_NAME != "WarmupCosineConstantLR":
+        return found
+    scale = num_processes / cfg.SOLVER.REFERENCE_WORLD_SIZE
+    found.defrost()
+    found.SOLVER.CONSTANT_ITERS = round(cfg.SOLVER.CONSTANT_ITERS / scale)
+    found.SOLVER.BASE_LR_END = cfg.SOLVER.BASE_LR_END * scale
     found.freeze()
     return found
 
@@ -131,6 +149,8 @@ def _check(solver: CfgNode) -> None:
     keys = [("MAX_ITER", "EPOCHS"), ("STEPS", "EPOCH_STEPS")]
     if solver.WARMUP_EPOCHS:
         keys.append(("WARMUP_ITERS", "WARMUP_EPOCHS"))
+    if solver.CONSTANT_EPOCHS:
+        keys.append(("CONSTANT_ITERS", "CONSTANT_EPOCHS"))
     for key, other in keys:
         if solver[key] != default[key]:
             raise InputError(_both(f"SOLVER.{key}", solver[key], f"SOLVER.{other}", solver[other]))

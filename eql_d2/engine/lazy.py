@@ -15,6 +15,7 @@ from ..losses import ClassificationLoss
 from ..tasks import check_data_sets
 from .build import (
     EQLSettings,
+    averaging_hooks,
     build_hooks,
     prepare_calibration,
     prepare_losses,
@@ -23,6 +24,7 @@ from .build import (
 from .building import building
 from .exact_resume import ExactResumeHook
 from .finite_trainer import FiniteAMPTrainer, FiniteTrainer, naming_newest_checkpoint
+from .model_ema import ModelEMA, build_ema, evaluated_model
 from .prior import without_auto_prior
 from .resolved import resolve_lazy
 from .signals import StopHook, stop_signals
@@ -59,7 +61,8 @@ def test_lazy(cfg: DictConfig, model: nn.Module) -> Mapping:
 
 def train_lazy(cfg: DictConfig, resume: bool) -> None:
     """Train as ``cfg`` says; the keys are those of Detectron2's ``configs/common/train.py``, plus
-    ``train.eql`` (reset_statistics, log_period, frequency_thresholds) and ``train.epochs``."""
+    ``train.eql`` (reset_statistics, log_period, frequency_thresholds), ``train.epochs``,
+    ``train.model_ema`` (decay, warmup) and ``train.average_norm``."""
     _check_proposals(cfg)
     cfg = resolve_lazy(cfg)
     model = build_lazy_model(cfg)
@@ -73,33 +76,41 @@ def train_lazy(cfg: DictConfig, resume: bool) -> None:
         ddp["device_ids"] = None
     trainer_class = FiniteAMPTrainer if cfg.train.amp.enabled else FiniteTrainer
     trainer = trainer_class(create_ddp_model(model, **ddp), loader, optimizer)
+    prepare_losses(model)
+    average = build_ema(model, **cfg.train.get("model_ema", {}))
     checkpointer = EQLCheckpointer(
         trainer.model,
         cfg.train.output_dir,
         keep=cfg.train.checkpointer.get("max_to_keep") or 0,
+        model_ema=average,
         trainer=trainer,
     )
-    prepare_losses(model)
-    trainer.register_hooks([ExactResumeHook(cfg.train.get("seed", -1))])
-    trainer.register_hooks(_build_hooks(cfg, trainer, checkpointer))
+    trainer.register_hooks(_build_hooks(cfg, trainer, checkpointer, average))
     settings = EQLSettings.from_lazy(cfg)
     resumed = resume_or_load(checkpointer, cfg.train.init_checkpoint, resume, settings)
     with naming_newest_checkpoint(checkpointer):
         trainer.train(trainer.iter + 1 if resumed else 0, cfg.train.max_iter)
 
 
-def _build_hooks(cfg, trainer, checkpointer) -> list:
+def _build_hooks(cfg, trainer, checkpointer, average: ModelEMA | None) -> list:
     before, after = build_hooks(
         trainer.model,
         EQLSettings.from_lazy(cfg),
         _dataset_names(cfg, "train"),
         cfg.train.output_dir,
     )
+    evaluated = evaluated_model(trainer.model, average)
+    average_norm = cfg.train.get("average_norm", False)
+    periods = (cfg.train.eval_period, cfg.train.checkpointer.period)
+    first = [
+        ExactResumeHook(cfg.train.get("seed", -1)),
+        *averaging_hooks(trainer.model, average, average_norm, periods),
+    ]
     ret = [
         hooks.IterationTimer(),
         hooks.LRScheduler(scheduler=instantiate(cfg.lr_multiplier)),
         StopHook(checkpointer),
-        hooks.EvalHook(cfg.train.eval_period, lambda: test_lazy(cfg, trainer.model)),
+        hooks.EvalHook(cfg.train.eval_period, lambda: test_lazy(cfg, evaluated)),
     ]
     if comm.is_main_process():
         # The checkpointer keeps the newest, also those of earlier processes.
@@ -107,7 +118,7 @@ def _build_hooks(cfg, trainer, checkpointer) -> list:
         ret.insert(2, hooks.PeriodicCheckpointer(checkpointer, **options))
         writers = default_writers(cfg.train.output_dir, cfg.train.max_iter)
         before += [hooks.PeriodicWriter(writers, period=cfg.train.log_period)]
-    return [*ret, *before, *after]
+    return [*first, *ret, *before, *after]
 
 
 def evaluate_lazy(cfg: DictConfig, resume: bool = False) -> Mapping:

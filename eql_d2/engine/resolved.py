@@ -3,11 +3,10 @@
 from collections.abc import Callable, Iterable
 
 from detectron2.config import CfgNode, instantiate
-from detectron2.engine import DefaultTrainer
 from detectron2.utils.comm import get_world_size
 from omegaconf import DictConfig
 
-from .epochs import with_iterations, with_iterations_lazy
+from .epochs import scaled, with_iterations, with_iterations_lazy
 from .prior import with_found_prior, with_found_prior_lazy
 
 
@@ -23,7 +22,7 @@ def resolve(cfg: CfgNode, build_train_loader: Callable[[CfgNode], Iterable]) -> 
     build_train_loader = _built_once(build_train_loader)
     cfg = with_iterations(cfg, build_train_loader)
     # Before the next loader, whose batch the processes must share out evenly.
-    cfg = DefaultTrainer.auto_scale_workers(cfg, get_world_size())
+    cfg = scaled(cfg, get_world_size())
     return with_found_prior(cfg, build_train_loader)
 
 

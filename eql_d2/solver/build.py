@@ -1,14 +1,19 @@
-"""Optimizers: Detectron2's SGD, the same with another clipping, and LAMB."""
+"""Optimizers: Detectron2's SGD, the same with another clipping, and LAMB; and schedules."""
 
 from collections.abc import Callable
 
 import torch
 from detectron2.config import CfgNode
+from detectron2.projects.deeplab import build_lr_scheduler as deeplab_build_lr_scheduler
+from detectron2.solver import LRMultiplier, LRScheduler
 from detectron2.solver import build_optimizer as d2_build_optimizer
+from detectron2.solver.build import maybe_add_gradient_clipping
 from torch import nn
 
 from ..exceptions import InputError
 from .lamb import build_lamb
+from .lr_scheduler import WarmupCosineConstantParamScheduler
+from .weight_decay import override_weight_decay
 
 
 class ClippedSGD(torch.optim.SGD):
@@ -42,38 +47,61 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
 
     With ``SOLVER.CLIP_GRADIENTS.CLIP_TYPE`` "full_model" SGD clips the gradients of the whole model
     to the norm ``CLIP_VALUE``. LAMB has the learning rates and weight decays of SGD, and no
-    momentum of ``SOLVER``.
+    momentum of ``SOLVER``. Weight decays follow ``SOLVER.WEIGHT_DECAY_OVERRIDES``, see
+    :func:`.weight_decay.override_weight_decay`.
 
     Raises:
         InputError: the optimizer or the type of clipping is unknown; LAMB is to clip, or timm is
-            missing.
+            missing; a pattern of the overrides fits no parameter.
     """
     name, clipping = cfg.SOLVER.OPTIMIZER, cfg.SOLVER.CLIP_GRADIENTS
     if name not in ("SGD", "LAMB"):
         raise InputError(f"SOLVER.OPTIMIZER is {name!r}: choose SGD or LAMB")
-    if name == "LAMB":
-        return _build_lamb(cfg, model)
-    if not clipping.ENABLED or clipping.CLIP_TYPE in ("value", "norm"):
-        return d2_build_optimizer(cfg, model)
-    if clipping.CLIP_TYPE != "full_model":
+    if clipping.ENABLED and name == "LAMB":
+        raise InputError(
+            "SOLVER.CLIP_GRADIENTS.ENABLED is True, but LAMB clips by itself: set it to False"
+        )
+    if clipping.ENABLED and clipping.CLIP_TYPE not in ("value", "norm", "full_model"):
         raise InputError(
             f"SOLVER.CLIP_GRADIENTS.CLIP_TYPE is {clipping.CLIP_TYPE!r}: choose value, norm or "
             "full_model"
         )
+    groups = _param_groups(cfg, model)
+    if name == "LAMB":
+        groups = [{key: group[key] for key in ("params", "lr", "weight_decay")} for group in groups]
+        return build_lamb(groups, lr=cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY)
+    if clipping.ENABLED and clipping.CLIP_TYPE == "full_model":
+        return ClippedSGD(groups, max_norm=clipping.CLIP_VALUE, lr=cfg.SOLVER.BASE_LR)
+    # Detectron2's, of which the groups have all settings.
+    return maybe_add_gradient_clipping(cfg, torch.optim.SGD)(groups, lr=cfg.SOLVER.BASE_LR)
+
+
+def _param_groups(cfg: CfgNode, model: nn.Module) -> list[dict]:
+    """Those of Detectron2's SGD, with the overrides."""
     plain = cfg.clone()
     plain.defrost()
     plain.SOLVER.CLIP_GRADIENTS.ENABLED = False
     groups = d2_build_optimizer(plain, model).param_groups
-    return ClippedSGD(groups, max_norm=clipping.CLIP_VALUE, lr=cfg.SOLVER.BASE_LR)
+    return override_weight_decay(groups, model, cfg.SOLVER.WEIGHT_DECAY_OVERRIDES)
 
 
-def _build_lamb(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
-    if cfg.SOLVER.CLIP_GRADIENTS.ENABLED:
-        raise InputError(
-            "SOLVER.CLIP_GRADIENTS.ENABLED is True, but LAMB clips by itself: set it to False"
-        )
-    groups = [
-        {key: group[key] for key in ("params", "lr", "weight_decay")}
-        for group in d2_build_optimizer(cfg, model).param_groups
-    ]
-    return build_lamb(groups, lr=cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY)
+def build_lr_scheduler(cfg: CfgNode, optimizer: torch.optim.Optimizer) -> LRScheduler:
+    """The schedule ``SOLVER.LR_SCHEDULER_NAME``: those of Detectron2 and of its DeepLab, and
+    "WarmupCosineConstantLR", see :class:`.lr_scheduler.WarmupCosineConstantParamScheduler`.
+
+    The last ends at ``SOLVER.BASE_LR_END``, in whose place other groups have as large a share of
+    their own learning rate, and does without ``WARMUP_METHOD`` and ``WARMUP_FACTOR``. As in
+    Detectron2 a training shorter than ``WARMUP_ITERS`` is all warm-up.
+
+    Raises:
+        InputError: see there.
+    """
+    solver = cfg.SOLVER
+    if solver.LR_SCHEDULER_NAME != "WarmupCosineConstantLR":
+        return deeplab_build_lr_scheduler(cfg, optimizer)
+    multiplier = WarmupCosineConstantParamScheduler(
+        solver.BASE_LR_END / solver.BASE_LR,
+        min(solver.WARMUP_ITERS / solver.MAX_ITER, 1.0),
+        solver.CONSTANT_ITERS / solver.MAX_ITER,
+    )
+    return LRMultiplier(optimizer, multiplier, solver.MAX_ITER)

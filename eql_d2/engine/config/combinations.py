@@ -14,6 +14,7 @@ from ...data.category_groups import frequency_groups, group_labels
 from ...exceptions import InputError
 from ...losses import build_calibration, build_loss
 from ...messages import shown
+from ...solver.weight_decay import check_overrides
 from ...tasks import TASKS, task_of
 from .environment import (
     check_batch_size,
@@ -36,13 +37,36 @@ def _solver(cfg: CfgNode, training: bool) -> Iterator[str]:
     solver = cfg.SOLVER
     if not training:
         return
-    if solver.LR_SCHEDULER_NAME == "WarmupCosineLR" and solver.BASE_LR_END > solver.BASE_LR:
+    name = solver.LR_SCHEDULER_NAME
+    has_cosine = name in ("WarmupCosineLR", "WarmupCosineConstantLR")
+    if has_cosine and solver.BASE_LR_END > solver.BASE_LR:
         yield (
             f"SOLVER.BASE_LR_END is {solver.BASE_LR_END}, more than BASE_LR {solver.BASE_LR}: the "
             "cosine ends at it, give less, for example 0.0"
         )
+    yield from refusal(check_overrides, solver.WEIGHT_DECAY_OVERRIDES)
+    if name == "WarmupCosineConstantLR":
+        yield from _constant_end(solver)
     if solver.NESTEROV and solver.MOMENTUM == 0:
         yield "SOLVER.NESTEROV is True but MOMENTUM is 0: give a momentum, for example 0.9"
+
+
+def _constant_end(solver: CfgNode) -> Iterator[str]:
+    unit, whole = ("EPOCHS", "EPOCHS") if solver.EPOCHS else ("ITERS", "MAX_ITER")
+    warmup, end = solver[f"WARMUP_{unit}"], solver[f"CONSTANT_{unit}"]
+    if end and warmup + end > solver[whole]:
+        yield (
+            f"SOLVER.CONSTANT_{unit} is {end}, WARMUP_{unit} {warmup} and {whole} {solver[whole]}: "
+            "no time is left for the cosine, give less of the first two"
+        )
+
+
+def _average(cfg: CfgNode, training: bool) -> Iterator[str]:
+    if training and cfg.MODEL.EMA.DECAY and cfg.TEST.PRECISE_BN.ENABLED:
+        yield (
+            f"MODEL.EMA.DECAY is {cfg.MODEL.EMA.DECAY} and TEST.PRECISE_BN.ENABLED True, which is "
+            "for a model that is not averaged: set it to False"
+        )
 
 
 def _batch_size(cfg: CfgNode, training: bool) -> Iterator[str]:
@@ -195,6 +219,7 @@ def refusal(build: Callable, *args: object) -> Iterator[str]:
 # Each check with the keys that it reads: where one of them is wrong by itself it says nothing.
 COMBINATIONS: tuple[tuple[Callable[[CfgNode, bool], Iterator[str]], tuple[str, ...]], ...] = (
     (_solver, ("SOLVER.",)),
+    (_average, ("MODEL.EMA.", "TEST.PRECISE_BN.")),
     (_batch_size, ("SOLVER.IMS_PER_BATCH", "SOLVER.REFERENCE_WORLD_SIZE")),
     (_sizes, ("INPUT.M",)),
     (_channels, ("INPUT.FORMAT", "MODEL.PIXEL_")),

@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from ...data.category_groups import frequency_groups, group_labels
 from ...exceptions import InputError
 from ...messages import first_line, shown
+from ...solver.weight_decay import check_overrides
 from ...tasks import TASKS
 from ..build import EQLSettings
 from .combinations import refusal
@@ -90,6 +91,9 @@ def _problems(
         if training or split == "test":
             yield from _check_names(key, present[key], own) if key in present else ()
     yield from _settings(cfg)
+    if training:
+        overrides = present.get("optimizer.params.weight_decay_overrides", ())
+        yield from refusal(check_overrides, overrides)
     if training and not any(key.startswith("lr_multiplier") for key in wrong):
         yield from _learning_rate(cfg)
 

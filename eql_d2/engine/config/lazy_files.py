@@ -23,12 +23,13 @@ _NODES = ("model", "dataloader", "train")
 # All keys of train that are read, by this project or by Detectron2's default_setup
 _TRAIN_KEYS = {
     **dict.fromkeys(("output_dir", "init_checkpoint", "max_iter", "epochs", "eval_period")),
-    **dict.fromkeys(("log_period", "device", "seed", "cudnn_benchmark")),
+    **dict.fromkeys(("log_period", "device", "seed", "cudnn_benchmark", "average_norm")),
     "amp": {"enabled": None},
     "ddp": dict.fromkeys(
         ("fp16_compression", *inspect.signature(DistributedDataParallel).parameters)
     ),
     "eql": dict.fromkeys(field.name for field in dataclasses.fields(EQLSettings)),
+    "model_ema": dict.fromkeys(("decay", "warmup")),
     "checkpointer": dict.fromkeys(("period", "max_iter", "max_to_keep", "file_prefix")),
 }
 

@@ -127,6 +127,7 @@ _GROUPS: tuple[tuple[Rule, str], ...] = (
     (
         _COUNT,
         """SOLVER.WARMUP_ITERS SOLVER.WARMUP_EPOCHS SOLVER.CHECKPOINT_KEEP
+        SOLVER.CONSTANT_ITERS SOLVER.CONSTANT_EPOCHS MODEL.EMA.WARMUP
         SOLVER.REFERENCE_WORLD_SIZE TEST.EVAL_PERIOD VIS_PERIOD MODEL.EQL.LOG_PERIOD
         DATALOADER.NUM_WORKERS INPUT.MIN_SIZE_TEST
         MODEL.BACKBONE.FREEZE_AT MODEL.ROI_BOX_HEAD.NUM_FC MODEL.ROI_BOX_HEAD.NUM_CONV
@@ -138,7 +139,7 @@ _GROUPS: tuple[tuple[Rule, str], ...] = (
         "SOLVER.BASE_LR SOLVER.GAMMA SOLVER.BIAS_LR_FACTOR SOLVER.CLIP_GRADIENTS.CLIP_VALUE",
     ),
     (_POSITIVE_OR_INFINITE, "SOLVER.CLIP_GRADIENTS.NORM_TYPE"),
-    (_BELOW_ONE, "SOLVER.MOMENTUM MODEL.ANCHOR_GENERATOR.OFFSET"),
+    (_BELOW_ONE, "SOLVER.MOMENTUM MODEL.EMA.DECAY MODEL.ANCHOR_GENERATOR.OFFSET"),
     (
         _WEIGHT,
         """SOLVER.WEIGHT_DECAY SOLVER.BASE_LR_END SOLVER.POLY_LR_POWER
@@ -183,9 +184,13 @@ _GROUPS: tuple[tuple[Rule, str], ...] = (
     (_own_data(2), "DATASETS.CLASS_FOLDERS"),
     (_own_data(4), "DATASETS.MASK_FOLDERS"),
     (
-        one_of("WarmupMultiStepLR", "WarmupCosineLR", "WarmupPolyLR", "WarmupStepWithFixedGammaLR"),
+        one_of(
+            *("WarmupMultiStepLR", "WarmupCosineLR", "WarmupPolyLR", "WarmupStepWithFixedGammaLR"),
+            "WarmupCosineConstantLR",
+        ),
         "SOLVER.LR_SCHEDULER_NAME",
     ),
+    (one_of(True, False), "TEST.AVERAGE_NORM"),
     (one_of("linear", "constant"), "SOLVER.WARMUP_METHOD"),
     # Detectron2's others read keys that its config does not have.
     (one_of("TrainingSampler", "RepeatFactorTrainingSampler"), "DATALOADER.SAMPLER_TRAIN"),
@@ -216,6 +221,9 @@ LAZY_RULES: dict[str, Rule] = {
             "train.eval_period": "TEST.EVAL_PERIOD",
             "train.seed": "SEED",
             "train.eql.log_period": "MODEL.EQL.LOG_PERIOD",
+            "train.model_ema.decay": "MODEL.EMA.DECAY",
+            "train.model_ema.warmup": "MODEL.EMA.WARMUP",
+            "train.average_norm": "TEST.AVERAGE_NORM",
             "optimizer.lr": "SOLVER.BASE_LR",
             "optimizer.momentum": "SOLVER.MOMENTUM",
             "optimizer.weight_decay": "SOLVER.WEIGHT_DECAY",
