@@ -52,6 +52,8 @@ def add_eql_config(cfg: CN) -> None:
     # Image.MAX_IMAGE_PIXELS: a quarter of a gigabyte in RGB
     cfg.INPUT.MAX_IMAGE_PIXELS = 89_478_485
 
+    _add_augmentation_config(cfg)
+
     # Own data, any number of each:
     # (name, annotation file in COCO or LVIS format, image folder), or with a long tail cut from it
     # (name, annotation file, image folder, factor, seed)
@@ -72,6 +74,34 @@ def _add_average_config(cfg: CN) -> None:
 
     # Average weights, biases and statistics of batch norms over the processes before evaluations
     cfg.TEST.AVERAGE_NORM = False
+
+
+def _add_augmentation_config(cfg: CN) -> None:
+    """Defaults within a group are those of the YOLOX recipe of the official code of EFL."""
+    # Lengths of the longer side of which each training image gets one, in the place of
+    # MIN_SIZE_TRAIN and MAX_SIZE_TRAIN; (): off. Recipe: (480, 512, ..., 800), multiples of 32
+    cfg.INPUT.LONGEST_EDGE_TRAIN = ()
+    # Gains of hue, saturation and value: a training image has each multiplied by a factor from 1
+    # plus or minus its gain; zeros: off. Recipe: (0.015, 0.7, 0.4)
+    cfg.INPUT.HSV = (0.0, 0.0, 0.0)
+
+    # Mosaic of four training images, affine map and mixup with a fifth, before all else
+    cfg.INPUT.MOSAIC = CN({"ENABLED": False})
+    # Side of the mixed image in pixels
+    cfg.INPUT.MOSAIC.SIZE = 640
+    # Share of the iterations that mixes (recipe: 285 of 300 epochs)
+    cfg.INPUT.MOSAIC.UNTIL = 0.95
+    # How the other images are drawn: "uniform", or, ours, "sampler": by the repeat factors
+    cfg.INPUT.MOSAIC.PARTNERS = "uniform"
+    # Affine map: largest rotation in degrees, range of the factor, largest shear in degrees, and
+    # largest way of the centre as share of SIZE
+    cfg.INPUT.MOSAIC.DEGREES = 10.0
+    cfg.INPUT.MOSAIC.SCALE = (0.1, 2.0)
+    cfg.INPUT.MOSAIC.SHEAR = 2.0
+    cfg.INPUT.MOSAIC.TRANSLATE = 0.1
+    # Probability of mixup, and range of the factor of the image that is mixed in
+    cfg.INPUT.MOSAIC.MIXUP_PROB = 1.0
+    cfg.INPUT.MOSAIC.MIXUP_SCALE = (0.8, 1.6)
 
 
 def _add_loss_config(cfg: CN) -> None:

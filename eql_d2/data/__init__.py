@@ -1,5 +1,5 @@
 from .batch_mixing import build_batch_mixing
-from .build import build_train_loader, instantiate_train_loader
+from .build import build_mosaic_train_loader, build_train_loader, instantiate_train_loader
 from .category_counts import CategoryCounts, count_categories
 from .category_groups import (
     GROUP_NAMES,
@@ -21,6 +21,8 @@ from .datasets import (
     register_open_images,
     register_own_data,
 )
+from .mosaic import MosaicDataset, MosaicMixup
+from .numbered_dataset import NumberedDataset
 from .resumable_loader import ResumableLoader, resumable
 from .samplers import (
     CeilRepeatFactorTrainingSampler,
@@ -30,6 +32,7 @@ from .samplers import (
 )
 from .sem_seg_mapper import SemSegMapper, build_sem_seg_augmentation
 from .training_records import TrainingRecords, training_records
+from .transforms import AffineTransform, RandomAffine, RandomHSV, ResizeLongestEdge
 from .validation.limits import Limits
 from .validation.mask_kinds import check_has_masks
 from .validation.repairs import fill_absent_fields

@@ -4,24 +4,107 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from detectron2.config import CfgNode, instantiate
-from detectron2.data import build_detection_train_loader
+from detectron2.data import DatasetFromList, build_detection_train_loader
+from detectron2.data.samplers import RepeatFactorTrainingSampler
 from detectron2.utils.registry import locate
 from omegaconf import DictConfig
+from torch.utils.data import Sampler
 
+from ..exceptions import InputError
+from .dataset_mapper import DatasetMapper
+from .mosaic import MosaicDataset, MosaicMixup
 from .resumable_loader import resumable
 from .samplers import round_repeat_factors
 from .validation.mask_kinds import check_mask_format
 
 
 def build_train_loader(cfg: CfgNode, mapper: Callable[[dict], dict]) -> Iterable:
-    """Detectron2's loader, with the repeat factors rounded by ``DATALOADER.REPEAT_ROUNDING``.
+    """Detectron2's loader, with the repeat factors rounded by ``DATALOADER.REPEAT_ROUNDING``, and
+    with mosaic and mixup if ``INPUT.MOSAIC.ENABLED``.
 
     Raises:
-        InputError: see :func:`round_repeat_factors`.
+        InputError: see :func:`round_repeat_factors` and :func:`build_mosaic_train_loader`.
     """
     parts = build_detection_train_loader.from_config(cfg, mapper=mapper)
     parts["sampler"] = round_repeat_factors(parts["sampler"], cfg.DATALOADER.REPEAT_ROUNDING)
-    return build_resumable_train_loader(**parts)
+    if not cfg.INPUT.MOSAIC.ENABLED:
+        return build_resumable_train_loader(**parts)
+    if parts.pop("aspect_ratio_grouping"):
+        raise InputError(
+            "DATALOADER.ASPECT_RATIO_GROUPING is True, but images of a mosaic are square, and "
+            "INPUT.MOSAIC.UNTIL counts them in the order of the sampler: set it to False"
+        )
+    mosaic = cfg.INPUT.MOSAIC
+    return build_mosaic_train_loader(
+        **parts,
+        mosaic=build_mosaic(cfg),
+        max_iter=cfg.SOLVER.MAX_ITER,
+        until=mosaic.UNTIL,
+        partners=mosaic.PARTNERS,
+    )
+
+
+def build_mosaic(cfg: CfgNode) -> MosaicMixup:
+    """The mixing of ``INPUT.MOSAIC``."""
+    mosaic = cfg.INPUT.MOSAIC
+    names = ("SIZE", "DEGREES", "SCALE", "SHEAR", "TRANSLATE", "MIXUP_PROB", "MIXUP_SCALE")
+    return MosaicMixup(**{name.lower(): mosaic[name] for name in names})
+
+
+def build_mosaic_train_loader(
+    dataset: list[dict],
+    *,
+    mapper: DatasetMapper,
+    mosaic: MosaicMixup,
+    max_iter: int,
+    total_batch_size: int,
+    sampler: Sampler | None = None,
+    num_workers: int = 0,
+    collate_fn: Callable[[list], Any] | None = None,
+    until: float = 0.95,
+    partners: str = "uniform",
+) -> Iterable:
+    """A loader of images with mosaic and mixup, for ``dataloader.train`` of a LazyConfig.
+
+    Args:
+        dataset, mapper, total_batch_size, sampler, num_workers, collate_fn: as for Detectron2's
+            ``build_detection_train_loader``, and see :class:`MosaicDataset`. Images are not grouped
+            by their shape, for a mosaic is square.
+        mosaic: how images are mixed.
+        max_iter: iterations of the training.
+        until: share of them that mixes; the default is 285 of 300 epochs, the YOLOX recipe of EFL.
+        partners: how the four images that go with one are drawn: "uniform", as in the official
+            code, or, ours, "sampler", by the repeat factors of the sampler if it has any.
+
+    Raises:
+        InputError: an argument is wrong; see :class:`MosaicDataset`, and
+            :func:`build_resumable_train_loader`.
+    """
+    if partners not in ("uniform", "sampler"):
+        raise InputError(
+            f"partners of build_mosaic_train_loader (INPUT.MOSAIC.PARTNERS) is {partners!r}: "
+            "choose uniform (official) or sampler"
+        )
+    if not 0 <= until <= 1:
+        raise InputError(
+            f"until of build_mosaic_train_loader (INPUT.MOSAIC.UNTIL) is {until}: give a share of "
+            "the iterations, 0 to 1"
+        )
+    check_mask_format(mapper, dataset)
+    weights = None
+    if partners == "sampler" and isinstance(sampler, RepeatFactorTrainingSampler):
+        weights = sampler._int_part + sampler._frac_part
+    num_mixed = round(until * max_iter) * total_batch_size
+    records = DatasetFromList(dataset, copy=False)
+    return build_resumable_train_loader(
+        MosaicDataset(records, mapper, mosaic, num_mixed, weights),
+        mapper=None,
+        sampler=sampler,
+        total_batch_size=total_batch_size,
+        aspect_ratio_grouping=False,
+        num_workers=num_workers,
+        collate_fn=collate_fn,
+    )
 
 
 def instantiate_train_loader(config: DictConfig) -> Iterable:

@@ -2,12 +2,16 @@
 
 import inspect
 
+import numpy as np
+import torch
 from detectron2.config import configurable
 from detectron2.data import DatasetMapper as _DatasetMapper
-from detectron2.data.detection_utils import SizeMismatchError
+from detectron2.data.detection_utils import SizeMismatchError, check_image_size
+from detectron2.data.transforms import AugInput
 
 from ..exceptions import InputError
 from .image_files import MAX_IMAGE_PIXELS, check_header, pillow_bound_off, read_header, read_image
+from .transforms import build_augmentation
 
 
 class DatasetMapper(_DatasetMapper):
@@ -40,8 +44,11 @@ class DatasetMapper(_DatasetMapper):
 
     @classmethod
     def from_config(cls, cfg, is_train: bool = True) -> dict:
-        max_image_pixels = cfg.INPUT.MAX_IMAGE_PIXELS
-        return super().from_config(cfg, is_train) | {"max_image_pixels": max_image_pixels}
+        arguments = super().from_config(cfg, is_train)
+        return arguments | {
+            "augmentations": build_augmentation(cfg, is_train, arguments["augmentations"]),
+            "max_image_pixels": cfg.INPUT.MAX_IMAGE_PIXELS,
+        }
 
     def __call__(self, dataset_dict: dict) -> dict:
         path = dataset_dict["file_name"]
@@ -50,10 +57,42 @@ class DatasetMapper(_DatasetMapper):
             with pillow_bound_off():
                 return super().__call__(dataset_dict)
         except SizeMismatchError as error:
-            raise InputError(
-                f"image {path!r} cannot be used ({' '.join(str(error).split())}): replace it or "
-                "remove it from the annotations"
-            ) from error
+            raise _not_of_its_size(path, error) from error
         except Exception:
             read_image(path, "RGB", max_pixels=self.max_image_pixels)  # raises if it is to blame
             raise
+
+    def read(self, dataset_dict: dict) -> np.ndarray:
+        """The image of a record, (H, W, C), checked as by a call.
+
+        Raises:
+            InputError: as above.
+        """
+        path = dataset_dict["file_name"]
+        image = read_image(path, self.image_format, max_pixels=self.max_image_pixels)
+        try:
+            check_image_size({**dataset_dict}, image)
+        except SizeMismatchError as error:
+            raise _not_of_its_size(path, error) from error
+        return image
+
+    def map_image(self, dataset_dict: dict, image: np.ndarray) -> dict:
+        """What a call does after it has read the image.
+
+        Args:
+            dataset_dict: with the annotations of this image, in Detectron2's standard format.
+            image: (H, W, C).
+        """
+        augmented = AugInput(image)
+        transforms = self.augmentations(augmented)
+        data, image = {**dataset_dict}, augmented.image
+        data["image"] = torch.as_tensor(np.ascontiguousarray(image.transpose(2, 0, 1)))
+        self._transform_annotations(data, transforms, image.shape[:2])
+        return data
+
+
+def _not_of_its_size(path: str, error: SizeMismatchError) -> InputError:
+    return InputError(
+        f"image {path!r} cannot be used ({' '.join(str(error).split())}): replace it or remove it "
+        "from the annotations"
+    )

@@ -8,22 +8,22 @@ import collections
 import itertools
 import logging
 import os
-import random
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
-from detectron2.data import DatasetFromList, MapDataset
+from detectron2.data import DatasetFromList
 from detectron2.data.common import AspectRatioGroupedDataset, ToIterableDataset
 from detectron2.data.samplers import RepeatFactorTrainingSampler
 from detectron2.utils import comm
 from torch.utils.data import DataLoader, Dataset
 
 from ..exceptions import InputError
-from ..random_numbers import IMAGE, ORDER, random_numbers_given_back, seed_host
+from ..random_numbers import ORDER, random_numbers_given_back, seed_host
 from .image_files import read_header
+from .numbered_dataset import SeededDataset
 from .samplers import fast
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,6 @@ _OPTIONS = (
     *("multiprocessing_context", "prefetch_factor", "persistent_workers"),
 )
 _WIDE, _NOT_WIDE, _UNKNOWN = range(3)
-_MOST_FAILURES = 1000
 
 
 class ResumableLoader:
@@ -82,7 +81,7 @@ class ResumableLoader:
             batches = ([place] for batch in batches for place in batch)
         # With a generator of its own it draws nothing from the random numbers of the training.
         loader = DataLoader(
-            _SeededDataset(self.dataset, self.seed),
+            SeededDataset(self.dataset, self.seed),
             batch_sampler=batches,
             generator=torch.Generator().manual_seed(self.seed),
             **{name: getattr(self._batches_of, name) for name in _OPTIONS},
@@ -179,37 +178,6 @@ def resumable(loader: Iterable, records: Sequence[dict] | None = None) -> Resuma
     if is_grouped and not isinstance(_records(batches.dataset.dataset), DatasetFromList):
         return None
     return ResumableLoader(loader, records) if batches.dataset.shard_sampler else None
-
-
-class _SeededDataset(Dataset):
-    """Records and mapper, with the random numbers of the place where an image stands.
-
-    Args:
-        dataset: with indices.
-        seed: of the training.
-    """
-
-    def __init__(self, dataset: Dataset, seed: int):
-        self._dataset, self._seed = dataset, seed
-
-    def __getitem__(self, place: tuple[int, int]) -> Any:
-        number, index = place
-        seed_host(self._seed, IMAGE, number)
-        return self._load(int(index))
-
-    def _load(self, index: int) -> Any:
-        # Detectron2's own would draw what replaces an image by what went before in its process.
-        if type(self._dataset) is not MapDataset:
-            return self._dataset[index]
-        for _ in range(_MOST_FAILURES):
-            data = self._dataset._map_func(self._dataset._dataset[index])
-            if data is not None:
-                return data
-            index = random.randrange(len(self._dataset))
-        raise InputError(
-            f"the mapper of the training data left out {_MOST_FAILURES} images one after the other "
-            "(it returned None): let it return at least some"
-        )
 
 
 def _grouped(loader: Iterable) -> Iterable:

@@ -1,0 +1,59 @@
+"""Random changes of colour."""
+
+import functools
+
+import numpy as np
+from detectron2.data.transforms import Augmentation, ColorTransform
+from PIL import Image
+
+from .arguments import check_argument
+
+# Index of the channels of each format that makes it RGB, and RGB it
+_ORDER = {"RGB": slice(None), "BGR": slice(None, None, -1)}
+
+
+class RandomHSV(Augmentation):
+    """Factors for hue, saturation and value of an 8-bit image, each drawn from 1 plus or minus its
+    gain.
+
+    As in YOLOX and the YOLOX recipe of EFL, by tables of 256 entries; the hue, on a circle, is
+    multiplied too. One difference: the hue has the 256 steps of Pillow's HSV, in OpenCV's 180. Both
+    round, so an image does not come back to the last bit where all factors are 1.
+
+    Args:
+        hue, saturation, value: gains; the defaults are those of the recipe.
+        image_format: order of the channels, "BGR" or "RGB".
+
+    Raises:
+        InputError: a gain is not of 0 to 1, or the format is another one.
+    """
+
+    def __init__(
+        self,
+        hue: float = 0.015,
+        saturation: float = 0.7,
+        value: float = 0.4,
+        image_format: str = "BGR",
+    ):
+        super().__init__()
+        for name, gain in (("hue", hue), ("saturation", saturation), ("value", value)):
+            fix = "a gain of 0 to 1, for example 0.015, 0.7 and 0.4 for the three"
+            check_argument(f"{name} of RandomHSV (INPUT.HSV)", gain, lambda x: 0 <= x <= 1, fix)
+        name, fix = "image_format of RandomHSV (INPUT.FORMAT)", "'BGR' or 'RGB'"
+        check_argument(name, image_format, _ORDER.__contains__, fix)
+        self._init(locals())
+
+    def get_transform(self, image: np.ndarray) -> ColorTransform:
+        gains = np.array([self.hue, self.saturation, self.value])
+        factors = 1 + gains * self._rand_range(-1, 1, 3)
+        steps = np.arange(256) * factors[:, None]
+        tables = [steps[0] % 256, *steps[1:].clip(max=255)]
+        table = np.concatenate(tables).astype(np.uint8).tolist()
+        return ColorTransform(functools.partial(_look_up, table, _ORDER[self.image_format]))
+
+
+def _look_up(table: list[int], order: slice, image: np.ndarray) -> np.ndarray:
+    """uint8 (H, W, 3) with its hue, saturation and value looked up in one table after the other."""
+    rgb = Image.fromarray(np.ascontiguousarray(image[:, :, order]))
+    changed = rgb.convert("HSV").point(table).convert("RGB")
+    return np.asarray(changed)[:, :, order]
