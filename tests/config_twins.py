@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from eql_d2 import add_eql_config
+from eql_d2.data.mosaic import MosaicDataset
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 # Files of a study are not configs.
@@ -152,7 +153,12 @@ def loader_settings(loader):
     mapped, sampler = batches.dataset, batches.sampler
     if is_train:
         mapped, sampler = mapped.dataset, mapped.sampler
-    records, mapper, sampler = mapped._dataset, plain(mapped._map_func._obj), plain(sampler)
+    if isinstance(mapped, MosaicDataset):
+        mosaic = plain({**vars(mapped), "_dataset": None, "mapper": None})
+        records, mapper = mapped._dataset, plain(mapped.mapper)
+    else:
+        mosaic, records, mapper = None, mapped._dataset, plain(mapped._map_func._obj)
+    sampler = plain(sampler)
     sampler.pop("_seed", None)  # drawn, if the config sets none
     if not is_train:
         mapper.pop("use_instance_mask", None)  # without effect: no annotation is read
@@ -165,4 +171,5 @@ def loader_settings(loader):
         "images": (len(records), records[0]["file_name"], records[len(records) - 1]["file_name"]),
         "sampler": sampler,
         "mapper": mapper,
+        "mosaic": mosaic,
     }

@@ -187,6 +187,41 @@ def _efl_on_open_images(depth: int) -> Recipe:
     )
 
 
+def _yolox_ip(size: str, file: str, loss: str, **official: object) -> Recipe:
+    return Recipe(
+        _ONE_STAGE + f"yolox_ip_{size}_{loss.lower()}",
+        _EFL_SOURCE.format(file),
+        {
+            "images_per_step": 128,
+            "lr_per_image": 3.125e-4,
+            "lr_end": 0.002,
+            "momentum": 0.9,
+            "nesterov": True,
+            "weight_decay": 0.0005,
+            "length": (300, EPOCHS),
+            "steps": ((), EPOCHS),  # cosine
+            "warmup": (5, EPOCHS),
+            "constant": (15, EPOCHS),
+            "ema_decay": 0.9998,
+            "rfs_threshold": 0.001,
+            "rfs_rounding": "ceil",
+            "anchors_per_location": 2,
+            "num_classes": 1203,
+            "longest_sides": tuple(32 * i for i in range(15, 26)),
+            "input_format": "BGR",
+            "clip_norm": None,
+            "score_threshold": 0.0,
+            "detections_per_image": 300,
+            "loss": loss,
+            "loss.gamma": 2.0,
+            "loss.scale": 4.0,
+            "loss.prior_prob": 0.001,
+            **official,
+        },
+        epoch_images=_ROUND_EPOCH,
+    )
+
+
 def _aaai_2023(name: str, file: str, **official: object) -> Recipe:
     return Recipe(
         _AAAI + f"R_18_100e_{name}",
@@ -289,6 +324,11 @@ RECIPES = [
         _EFL_SOURCE.format("efl_improved_baseline_r101_2x_rfs.yaml"),
         _EFL_V1,
     ),
+    _yolox_ip("s", "efl_yolox_small.yaml", "EFL", **{"loss.alpha": 0.25}),
+    _yolox_ip("m", "efl_yolox_medium.yaml", "EFL", **{"loss.alpha": 0.25}),
+    # Its file is spelled so.
+    _yolox_ip("s", "eqfl_yolox_samll.yaml", "EQFL"),
+    _yolox_ip("m", "eqfl_yolox_medium.yaml", "EQFL"),
     _efl_on_open_images(50),
     # Its file says resnet50 all the same; the published results are of ResNet-101.
     _efl_on_open_images(101),

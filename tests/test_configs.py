@@ -45,7 +45,7 @@ def twins(request):
 
 
 def test_only_the_demo_has_no_twins():
-    assert {p.parent.name for p in YAML if p not in TWINS} == {"Demo"} and len(TWINS) == 74
+    assert {p.parent.name for p in YAML if p not in TWINS} == {"Demo"} and len(TWINS) == 82
     leaves = [p for p in CONFIGS.rglob("*.py") if p.parent.name != "common"]
     single = [p for p in leaves if "base_" not in p.name and not p.with_suffix(".yaml").exists()]
     assert {str(p.relative_to(CONFIGS)) for p in single} == set(LAZY_ONLY)
@@ -151,6 +151,9 @@ def test_twins_train_alike(twins, in_iterations):
     assert train.amp.enabled == cfg.SOLVER.AMP.ENABLED
     assert train.checkpointer.period == cfg.SOLVER.CHECKPOINT_PERIOD
     assert train.eval_period == cfg.TEST.EVAL_PERIOD
+    ema = cfg.MODEL.EMA
+    assert dict(train.model_ema) == {"decay": ema.DECAY, "warmup": ema.WARMUP}
+    assert train.average_norm == cfg.TEST.AVERAGE_NORM
     assert plain(EQLSettings.from_lazy(twins.lazy)) == plain(EQLSettings.from_yaml(cfg))
 
 

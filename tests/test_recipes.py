@@ -61,7 +61,7 @@ def model_settings_of(model) -> dict[str, object]:
 
 def settings_of_yaml(cfg) -> dict[str, object]:
     solver, data = cfg.SOLVER, cfg.DATALOADER
-    in_epochs, is_cosine = bool(solver.EPOCHS), solver.LR_SCHEDULER_NAME == "WarmupCosineLR"
+    in_epochs, is_cosine = bool(solver.EPOCHS), "Cosine" in solver.LR_SCHEDULER_NAME
     unit = EPOCHS if in_epochs else ITERATIONS
     steps = solver.EPOCH_STEPS if in_epochs else solver.STEPS
     warmup = (solver.WARMUP_EPOCHS, EPOCHS) if solver.WARMUP_EPOCHS else None
@@ -78,6 +78,9 @@ def settings_of_yaml(cfg) -> dict[str, object]:
         "length": (solver.EPOCHS if in_epochs else solver.MAX_ITER, unit),
         "steps": (() if is_cosine else tuple(steps), unit),
         "warmup": warmup or (solver.WARMUP_ITERS, ITERATIONS),
+        "constant": (solver.CONSTANT_ITERS, ITERATIONS),
+        "lr_end": solver.BASE_LR_END,
+        "ema_decay": cfg.MODEL.EMA.DECAY,
         "warmup_factor": solver.WARMUP_FACTOR,
         "starts_after_warmup": solver.RESCALE_INTERVAL,
         "rfs_threshold": data.REPEAT_THRESHOLD if has_rfs else None,
@@ -85,6 +88,7 @@ def settings_of_yaml(cfg) -> dict[str, object]:
         "input_format": cfg.INPUT.FORMAT,
         "short_sides": tuple(cfg.INPUT.MIN_SIZE_TRAIN),
         "longest_side": cfg.INPUT.MAX_SIZE_TRAIN,
+        "longest_sides": tuple(cfg.INPUT.LONGEST_EDGE_TRAIN),
         "clip_norm": clip.CLIP_VALUE if clip.ENABLED else None,
         "crop_size": cfg.INPUT.CLASSIFICATION.CROP_SIZE,
         "resize_test": cfg.INPUT.CLASSIFICATION.RESIZE_TEST,
@@ -96,8 +100,9 @@ def settings_of_lazy(cfg) -> dict[str, object]:
     length, unit = (train.epochs, EPOCHS) if train.epochs else (train.max_iter, ITERATIONS)
     schedule = cfg.lr_multiplier.get("scheduler", {})  # none: cosine without warm-up
     warmup = round(cfg.lr_multiplier.get("warmup_length", 0) * length, 6)
+    constant = round(cfg.lr_multiplier.get("constant_length", 0) * length, 6)
     sampler = loader.get("sampler")
-    resize = loader.mapper.get("augmentations", [{}])[0]
+    resize, *_, last = loader.mapper.get("augmentations", [{}, {}])
     crop = loader.mapper.get("transform", {"transforms": [{}]})["transforms"][0]
     test = cfg.dataloader.test.mapper.get("transform", {"transforms": [{}]})["transforms"][0]
     return {
@@ -110,6 +115,9 @@ def settings_of_lazy(cfg) -> dict[str, object]:
         "length": (length, unit),
         "steps": (tuple(schedule.get("milestones", ())), unit),
         "warmup": (warmup, unit),
+        "constant": (constant, unit),
+        "lr_end": optimizer.lr * cfg.lr_multiplier.get("end_value", 0),
+        "ema_decay": train.model_ema.decay,
         "warmup_factor": cfg.lr_multiplier.get("warmup_factor"),
         "starts_after_warmup": cfg.lr_multiplier.get("rescale_interval", False),
         "amp": train.amp.enabled,
@@ -119,6 +127,7 @@ def settings_of_lazy(cfg) -> dict[str, object]:
         "input_format": loader.mapper.image_format,
         "short_sides": tuple(resize.get("short_edge_length", ())),
         "longest_side": resize.get("max_size"),
+        "longest_sides": tuple(last.get("lengths", ())),
         "clip_norm": optimizer.get("max_norm"),
         "crop_size": crop.get("size"),
         "resize_test": test.get("size"),
@@ -157,7 +166,7 @@ def expected(recipe, batch_size) -> dict[str, object]:
     """The official values in the units of the config."""
     values = dict(recipe.official)
     if recipe.epoch_images is not None:
-        for name in ("length", "steps", "warmup"):
+        for name in {"length", "steps", "warmup", "constant"} & values.keys():
             values[name] = in_iterations(values[name], recipe.epoch_images.count, batch_size)
     return values
 
