@@ -8,7 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.data.datasets.builtin import register_all_ade20k, register_all_lvis
+from detectron2.data.datasets.builtin import (
+    register_all_ade20k,
+    register_all_coco,
+    register_all_lvis,
+)
 from PIL import Image
 
 from eql_d2.checkpoint.torchvision_resnet import is_torchvision_resnet
@@ -30,6 +34,7 @@ def catalogs(root, monkeypatch):
     for catalog in (DatasetCatalog, MetadataCatalog):
         monkeypatch.setattr(catalog, "data", {})
     for register in (
+        register_all_coco,
         register_all_lvis,
         register_all_ade20k,
         register_builtin_open_images,
@@ -43,6 +48,12 @@ def images_are_there(records):
         with Image.open(record["file_name"]) as image:
             assert image.size == (record.get("width", image.width), image.height)
     return len(records)
+
+
+def test_coco(root):
+    for split, size in (("train", 4), ("val", 2)):
+        assert images_are_there(DatasetCatalog.get(f"coco_2017_{split}")) == size
+        assert len(MetadataCatalog.get(f"coco_2017_{split}").thing_classes) == 80
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from tests.zoo.runner import check
 # The smallest of each data set, of both kinds of configs
 SAMPLE = [
     "AAAI2023-Classification/R_18_100e_softmax_eql.py",
+    "COCO-Detection/yolox_ip_s_qfl.yaml",
     "ADE20K-Segmentation/semantic_fpn_R_50_160k_softmax_eql.py",
     "ImageNetLT-Classification/R_50_90e_softmax_eql.yaml",
     "LVISv0.5-InstanceSegmentation/mask_rcnn_R_50_FPN_1x_eql.yaml",

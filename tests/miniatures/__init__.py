@@ -7,11 +7,12 @@ finds its data by the names it has; the pictures are rectangles on noise, a hand
 from pathlib import Path
 
 from .ade20k import make_ade20k
+from .coco import make_coco
 from .image_lists import make_image_lists
 from .lvis import make_lvis
 from .open_images import make_open_images
 
-MAKERS = (make_lvis, make_open_images, make_image_lists, make_ade20k)
+MAKERS = (make_coco, make_lvis, make_open_images, make_image_lists, make_ade20k)
 
 
 def make_miniatures(root: Path) -> None:

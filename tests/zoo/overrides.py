@@ -33,10 +33,12 @@ YAML = {
     "INPUT.MIN_SIZE_TEST": _SIDE,
     "INPUT.MAX_SIZE_TEST": _LONG_SIDE,
     "INPUT.CROP.SIZE": [_SIDE, _SIDE],
+    "INPUT.MOSAIC.SIZE": _SIDE,
     "INPUT.CLASSIFICATION.CROP_SIZE": _CROP,
     "INPUT.CLASSIFICATION.RESIZE_TEST": _RESIZE,
     # As suits few and small images
     "SOLVER.IMS_PER_BATCH": 2,
+    "SOLVER.CONSTANT_ITERS": 0,  # longer than the two steps
     "MODEL.RPN.POST_NMS_TOPK_TRAIN": _PROPOSALS[0],
     "MODEL.RPN.POST_NMS_TOPK_TEST": _PROPOSALS[1],
     "MODEL.RETINANET.TOPK_CANDIDATES_TEST": _DENSE["test_topk_candidates"],
@@ -78,6 +80,8 @@ CALLS = {
     "FastRCNNOutputLayers": {"test_topk_per_image": _DETECTIONS},
     "EQLRetinaNet": _DENSE,
     "EQLImprovedBaseline": _DENSE,
+    "EQLYOLOXIP": _DENSE,
+    "ResizeLongestEdge": {"lengths": [_LONG_SIDE]},
 }
 
 
@@ -103,6 +107,8 @@ def arguments(config: Path, output_dir: Path, folder: Path) -> list[str]:
         found |= {"SOLVER.EPOCHS": STEPS, "SOLVER.IMS_PER_BATCH": _IMAGES}
     else:
         found |= {"SOLVER.MAX_ITER": STEPS}
+    if cfg.INPUT.LONGEST_EDGE_TRAIN:
+        found["INPUT.LONGEST_EDGE_TRAIN"] = (_LONG_SIDE,)
     for node in ("RESNETS", "SEM_SEG_HEAD"):
         if cfg.MODEL[node].NORM == _GPU_NORM:
             found[f"MODEL.{node}.NORM"] = _NORM
