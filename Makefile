@@ -42,7 +42,7 @@ clean:
 	rm -rf $(VENV) output datasets/glyphs datasets/other_glyphs datasets/glyph_crops datasets/glyph_maps build *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The last two packages cannot come with the rest: see requirements.txt. Their hashes are pinned.
+# The last packages cannot come with the rest: see requirements.txt. Their hashes are pinned.
 $(VENV)/.ready: $(REQUIREMENTS)
 	@echo "making $(VENV) (about 6 GB with PyTorch's CUDA build; a few minutes)"
 	$(PYTHON) -c 'import sys; assert (3, 10) <= sys.version_info < (3, 15), sys.version' || \

@@ -2,9 +2,10 @@
 
     python -m eql_d2.checkpoint convert SRC DST.pth [--from FAMILY]
 
-SRC is a file of eql.detectron2 (Mask R-CNN), eqlv2 (Mask R-CNN), mmdet (Mask R-CNN, RetinaNet) or
-United-Perception (the improved baseline of EFL). What is dropped, the config that belongs to the
-file and the command that evaluates it are printed.
+SRC is a file of eql.detectron2 (Mask R-CNN), eqlv2 (Mask R-CNN), mmdet (Mask R-CNN, RetinaNet),
+United-Perception (the improved baseline of EFL, YOLOX-IP) or Megvii's YOLOX (backbone and neck, to
+begin a training with). What is dropped, the config that belongs to the file and the command that
+evaluates it, or trains with it, are printed.
 """
 
 import argparse

@@ -18,11 +18,13 @@ PREDICTOR = "roi_heads.box_predictor"
 def config_of(report):
     """Config of the printed command."""
     words = shlex.split(report.splitlines()[-1])
-    assert words[0] == "train_net.py" and words[3:5] == ["--eval-only", "MODEL.WEIGHTS"]
+    assert words[:2] == ["train_net.py", "--config-file"]
+    overrides = words[4:] if words[3] == "--eval-only" else words[3:]
+    assert overrides[0] == "MODEL.WEIGHTS"
     cfg = get_cfg()
     add_eql_config(cfg)
     cfg.merge_from_file(str(ROOT / words[2]))
-    cfg.merge_from_list([*words[4:], "MODEL.DEVICE", "cpu"])
+    cfg.merge_from_list([*overrides, "MODEL.DEVICE", "cpu"])
     return cfg
 
 

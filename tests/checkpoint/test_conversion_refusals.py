@@ -63,7 +63,6 @@ REFUSED = {
         lambda: eql(num_blocks=(2, 2, 2, 2)),
         "third stage of the file's backbone has 2 blocks",
     ),
-    "YOLOX": (lambda: {"roi_head.cls_preds.0.weight": torch.ones(1)}, "YOLOX-IP"),
     "ATSS": (lambda: {"bbox_head.atss_cls.weight": torch.ones(1)}, "ATSS of mmdet"),
     "cascade": (lambda: {"roi_head.bbox_head.0.fc_cls.weight": torch.ones(1)}, "a cascade"),
     "another model": (lambda: {"conv1.weight": torch.ones(1)}, "first tensors are conv1.weight"),

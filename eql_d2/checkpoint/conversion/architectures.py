@@ -82,6 +82,52 @@ def improved_baseline(depth: int, num_classes: int, num_anchors: int) -> Shapes:
     return shapes
 
 
+def yolox_ip(num_bottlenecks: int, channels: int, num_classes: int, num_anchors: int) -> Shapes:
+    """YOLOX-IP: the network of YOLOX and a head of three levels, which has anchors."""
+    shapes, inner = yolox_pafpn(num_bottlenecks, channels), 4 * channels
+    for level in range(3):
+        shapes |= _yolox_conv(f"head.stems.{level}", inner, 2**level * inner, 1)
+        for branch in ("cls_convs", "reg_convs"):
+            for i in range(2):
+                shapes |= _yolox_conv(f"head.{branch}.{level}.{i}", inner, inner, 3)
+        shapes |= _conv(f"head.cls_preds.{level}", num_anchors * num_classes, inner, 1)
+        shapes |= _conv(f"head.reg_preds.{level}", num_anchors * 4, inner, 1)
+        shapes |= _conv(f"head.obj_preds.{level}", num_anchors, inner, 1)
+    return shapes
+
+
+def yolox_pafpn(num_bottlenecks: int, channels: int) -> Shapes:
+    """CSPDarknet and path aggregation network of YOLOX.
+
+    Args:
+        num_bottlenecks: of the layers of the network but those of the strides 8 and 16, which have
+            three times as many; 1 in YOLOX-S.
+        channels: of the stem, 32 in YOLOX-S.
+    """
+    bottom_up, few = "backbone.backbone", num_bottlenecks
+    shapes = _yolox_conv(f"{bottom_up}.stem.conv", channels, 12, 3)
+    for stage, number in ((2, few), (3, 3 * few), (4, 3 * few), (5, few)):
+        before, after = channels * 2 ** (stage - 2), channels * 2 ** (stage - 1)
+        shapes |= _yolox_conv(f"{bottom_up}.dark{stage}.0", after, before, 3)
+        # The last has spatial pyramid pooling before it.
+        place = 2 if stage == 5 else 1
+        shapes |= _csp_layer(f"{bottom_up}.dark{stage}.{place}", after, after, number)
+    c3, c4, c5 = 4 * channels, 8 * channels, 16 * channels
+    return {
+        **shapes,
+        **_yolox_conv(f"{bottom_up}.dark5.1.conv1", c5 // 2, c5, 1),
+        **_yolox_conv(f"{bottom_up}.dark5.1.conv2", c5, 4 * (c5 // 2), 1),
+        **_yolox_conv("backbone.lateral_conv0", c4, c5, 1),
+        **_csp_layer("backbone.C3_p4", c4, 2 * c4, few),
+        **_yolox_conv("backbone.reduce_conv1", c3, c4, 1),
+        **_csp_layer("backbone.C3_p3", c3, 2 * c3, few),
+        **_yolox_conv("backbone.bu_conv2", c3, c3, 3),
+        **_csp_layer("backbone.C3_n3", c4, 2 * c3, few),
+        **_yolox_conv("backbone.bu_conv1", c4, c4, 3),
+        **_csp_layer("backbone.C3_n4", c5, 2 * c4, few),
+    }
+
+
 def _resnet(depth: int) -> Shapes:
     prefix = "backbone.bottom_up"
     shapes = _conv_and_norm(f"{prefix}.stem.conv1", 64, 3, 7)
@@ -119,6 +165,28 @@ def _conv_and_norm(layer: str, after: int, before: int, size: int) -> Shapes:
     return {
         f"{layer}.weight": (after, before, size, size),
         **{f"{layer}.norm.{kind}": (after,) for kind in kinds},
+    }
+
+
+def _csp_layer(layer: str, after: int, before: int, num_bottlenecks: int) -> Shapes:
+    half = after // 2
+    shapes = {
+        **_yolox_conv(f"{layer}.conv1", half, before, 1),
+        **_yolox_conv(f"{layer}.conv2", half, before, 1),
+        **_yolox_conv(f"{layer}.conv3", after, 2 * half, 1),
+    }
+    for i in range(num_bottlenecks):
+        shapes |= _yolox_conv(f"{layer}.m.{i}.conv1", half, half, 1)
+        shapes |= _yolox_conv(f"{layer}.m.{i}.conv2", half, half, 3)
+    return shapes
+
+
+def _yolox_conv(layer: str, after: int, before: int, size: int) -> Shapes:
+    kinds = ("weight", "bias", "running_mean", "running_var")
+    return {
+        f"{layer}.conv.weight": (after, before, size, size),
+        **{f"{layer}.bn.{kind}": (after,) for kind in kinds},
+        f"{layer}.bn.num_batches_tracked": (),
     }
 
 

@@ -13,6 +13,8 @@ from .foreign_file import ForeignFile, read_foreign_file
 from .mmdet import mmdet_mask_rcnn, mmdet_retinanet
 from .recipe import Recipe, apply_recipe
 from .united_perception import class_major_improved_baseline, efl_improved_baseline
+from .united_perception_yolox import class_major_yolox_ip, efl_yolox_ip
+from .yolox import megvii_yolox
 
 # Family, a tensor that tells its files, and who knows them. Without --from the first one that fits.
 _CONVERSIONS: tuple[tuple[str, str, Callable[[ForeignFile], Recipe]], ...] = (
@@ -26,10 +28,12 @@ _CONVERSIONS: tuple[tuple[str, str, Callable[[ForeignFile], Recipe]], ...] = (
         "roi_head.cls_subnet_pred.weight",
         class_major_improved_baseline,
     ),
+    ("united-perception", "roi_head.cls_preds.0.weight", efl_yolox_ip),
+    ("united-perception-main", "roi_head.cls_preds.0.weight", class_major_yolox_ip),
+    ("yolox", "backbone.backbone.stem.conv.conv.weight", megvii_yolox),
 )
 FAMILIES = tuple(dict.fromkeys(family for family, _, _ in _CONVERSIONS))
 _REFUSED = {
-    "roi_head.cls_preds.0.weight": "YOLOX-IP of United-Perception, which is not converted",
     "bbox_head.atss_cls.weight": "ATSS of mmdet, whose head (one anchor, centreness, scales) "
     "EQLImprovedBaseline does not have",
     "roi_head.bbox_head.0.fc_cls.weight": "a cascade of mmdet, which is not converted",
@@ -45,7 +49,8 @@ def convert_checkpoint(source: str, destination: str, family: str | None = None)
         family: one of :data:`FAMILIES`; None finds it out by the names of the tensors.
 
     Returns:
-        What was dropped and why, and the command that evaluates the file.
+        What was dropped and why, and the command that evaluates the file, or that begins a
+        training with it where it is a part of a model.
 
     Raises:
         InputError: the file cannot be read, is of no known model or has a tensor that does not
@@ -63,6 +68,11 @@ def convert_checkpoint(source: str, destination: str, family: str | None = None)
         torch.save({"model": weights, "matching_heuristics": False}, stream.buffer)
     if file.others:
         dropped["not part of the model"] = file.others
+    if file.is_average:
+        recipe.notes.append(
+            "weights are the moving average in the file (ema), which its code evaluates; gradient "
+            "sums are those of the training"
+        )
     return _report(recipe, destination, len(weights), dropped)
 
 
@@ -91,12 +101,14 @@ def _report(recipe: Recipe, destination: str, count: int, dropped: dict[str, lis
         lines.append(f"dropped: {', '.join(sorted(names)[:3])}{more} ({len(names)}): {reason}")
     lines += [f"note: {note}" for note in recipe.notes]
     overrides = [word for key, value in recipe.overrides.items() for word in (key, str(value))]
-    command = [
-        *("train_net.py", "--config-file", recipe.config_file, "--eval-only"),
-        *("MODEL.WEIGHTS", destination, *overrides),
-    ]
-    lines += [
-        "Without these keys the numbers are wrong (and DATASETS.TEST, if the data are your own):",
-        shlex.join(command),
-    ]
+    command = ["train_net.py", "--config-file", recipe.config_file]
+    if recipe.is_complete:
+        command.append("--eval-only")
+        lines.append(
+            "Without these keys the numbers are wrong (and DATASETS.TEST, if the data are your "
+            "own):"
+        )
+    else:
+        lines.append("Without these keys a training does not begin with what the weights compute:")
+    lines.append(shlex.join([*command, "MODEL.WEIGHTS", destination, *overrides]))
     return "\n".join(lines)

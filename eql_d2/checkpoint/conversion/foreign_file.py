@@ -10,20 +10,26 @@ from torch import Tensor
 
 from ...exceptions import InputError
 
+# Sums that run over the whole training: their moving average is no sum.
+_SUMS = re.compile(r"\.(pos_grad|neg_grad|pos_neg)$")
+
 
 @dataclass
 class ForeignFile:
     """What a checkpoint holds.
 
     Args:
-        state: tensors by their names.
+        state: tensors by their names; where the file has a moving average of its weights (``ema``
+            of United-Perception), which is what its code evaluates, the average.
         config_text: the training config that mmdet stores with them, or "".
         others: names of what else there is: optimizer, scheduler.
+        is_average: whether the weights are a moving average.
     """
 
     state: dict[str, Tensor]
     config_text: str
     others: list[str]
+    is_average: bool = False
 
     def rows(self, name: str) -> int:
         """Size of the first dimension of a tensor, 0 where there is none."""
@@ -47,7 +53,24 @@ def read_foreign_file(path: str) -> ForeignFile:
     """
     content = _load(path)
     nested = next((key for key in ("model", "state_dict") if _is_dict(content, key)), None)
-    state = content[nested] if nested else content
+    state = _tensors(content[nested] if nested else content, path)
+    if not nested:
+        return ForeignFile(state, "", [])
+    used = {nested}
+    if _is_dict(content.get("ema"), "ema_state_dict"):
+        state = _averaged(state, _tensors(content["ema"]["ema_state_dict"], path), path)
+        used.add("ema")
+    meta = content.get("meta")
+    config_text = meta.get("config", meta.get("cfg")) if isinstance(meta, dict) else None
+    return ForeignFile(
+        state,
+        config_text if isinstance(config_text, str) else "",
+        others=[str(key) for key in content if key not in used],
+        is_average="ema" in used,
+    )
+
+
+def _tensors(state: Any, path: str) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not state:
         raise InputError(f"{path!r} holds no model: give a checkpoint with its state dict")
     wrong = [str(name) for name, value in state.items() if not _is_weight(name, value)]
@@ -58,10 +81,17 @@ def read_foreign_file(path: str) -> ForeignFile:
         )
     if all(name.startswith("module.") for name in state):  # saved from DistributedDataParallel
         state = {name.removeprefix("module."): value for name, value in state.items()}
-    meta = content.get("meta") if nested else None
-    config_text = meta.get("config", meta.get("cfg")) if isinstance(meta, dict) else None
-    others = [str(key) for key in content if key != nested] if nested else []
-    return ForeignFile(state, config_text if isinstance(config_text, str) else "", others)
+    return state
+
+
+def _averaged(state: dict[str, Tensor], average: dict[str, Tensor], path: str) -> dict[str, Tensor]:
+    different = sorted(state.keys() ^ average.keys())
+    if different:
+        raise InputError(
+            f"model and moving average (ema) of {path!r} have different tensors (the first is "
+            f"{different[0]}): the file is damaged or of a changed model"
+        )
+    return {name: state[name] if _SUMS.search(name) else value for name, value in average.items()}
 
 
 def _is_weight(name: Any, value: Any) -> bool:

@@ -34,6 +34,7 @@ class Recipe:
         config_file: config of this project that the model belongs to.
         overrides: config keys that differ from it, or that a file is worthless without.
         notes: what a reader of the numbers should know.
+        is_complete: whether the file has the whole model; a part of it is only to be trained.
     """
 
     title: str
@@ -44,6 +45,7 @@ class Recipe:
     config_file: str = ""
     overrides: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    is_complete: bool = True
 
     def source(self, name: str) -> str:
         """Name in the file of our tensor ``name``."""

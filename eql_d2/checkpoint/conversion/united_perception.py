@@ -1,7 +1,8 @@
 """The improved baseline of EFL (CVPR 2022) of United-Perception, release 0.1.0.
 
 The channels of the class head are ordered by anchor, as ours. Later branches read them by class:
-:func:`class_major_improved_baseline` is for files trained there.
+:func:`class_major_improved_baseline` is for files trained there. The loss and this order are those
+of YOLOX-IP, too.
 """
 
 import torch
@@ -19,7 +20,7 @@ from .torchvision_layers import (
     torchvision_layers,
 )
 
-_NUM_ANCHORS = 2
+NUM_ANCHORS = 2
 _LAYERS = {
     **{f"backbone.fpn_lateral{i}": f"neck.c{i}_lateral" for i in (3, 4, 5)},
     **{f"backbone.fpn_output{i}": f"neck.p{i}_conv" for i in (3, 4, 5)},
@@ -39,34 +40,44 @@ _LOSS = "post_process.cls_loss"
 
 def efl_improved_baseline(file: ForeignFile) -> Recipe:
     recipe = _recipe(file)
-    num_classes = recipe.overrides["MODEL.RETINANET.NUM_CLASSES"]
-    statistics = add_statistics(
-        recipe, file, num_classes, theirs=_LOSS, ours="loss_cls", largest_ratio=1.0
-    )
-    recipe.overrides["MODEL.EQL.LOSS"] = "EFL" if statistics else "FocalLoss"
+    add_loss(recipe, file)
     return recipe
 
 
 def class_major_improved_baseline(file: ForeignFile) -> Recipe:
     recipe = _recipe(file)
+    sort_class_channels(recipe, ["head.cls_score"])
+    return recipe
+
+
+def add_loss(recipe: Recipe, file: ForeignFile) -> bool:
+    """Let the gradient statistics come along. Returns whether there are some, as with EFL."""
+    num_classes = recipe.overrides["MODEL.RETINANET.NUM_CLASSES"]
+    statistics = add_statistics(
+        recipe, file, num_classes, theirs=_LOSS, ours="loss_cls", largest_ratio=1.0
+    )
+    recipe.overrides["MODEL.EQL.LOSS"] = "EFL" if statistics else "FocalLoss"
+    return statistics
+
+
+def sort_class_channels(recipe: Recipe, layers: list[str]) -> None:
+    """Order the channels of our class layers by anchor, from a file that has them by class."""
     recipe.overrides["MODEL.EQL.LOSS"] = "EFL"
-    for kind in ("weight", "bias"):
-        name = f"head.cls_score.{kind}"
+    for name in (f"{layer}.{kind}" for layer in layers for kind in ("weight", "bias")):
         recipe.changes[name] = Change(recipe.shapes[name], _sort_by_anchor)
     recipe.dropped[rf"^{_LOSS}\.(pos_grad|neg_grad|pos_neg)$"] = (
         "gradients that were summed in the order of the anchors, so of mixed classes"
     )
-    return recipe
 
 
 def _recipe(file: ForeignFile) -> Recipe:
     depth = torchvision_depth(file)
-    num_classes = file.rows("roi_head.cls_subnet_pred.weight") // _NUM_ANCHORS
+    num_classes = file.rows("roi_head.cls_subnet_pred.weight") // NUM_ANCHORS
     _check_copies(file.state)
     of_lvis = "LVISv1-Detection/Base-LVISv1-ImprovedBaseline.yaml"
     return Recipe(
         title=f"the improved baseline R-{depth} of United-Perception with {num_classes} classes",
-        shapes=improved_baseline(depth, num_classes, _NUM_ANCHORS),
+        shapes=improved_baseline(depth, num_classes, NUM_ANCHORS),
         layers={**torchvision_layers(file), **_LAYERS},
         dropped={**COUNTERS, r"^backbone\.layer0\.[01]\.": "second names of conv1 and bn1"},
         config_file=f"configs/{of_lvis if num_classes == 1203 else 'Base-ImprovedBaseline.yaml'}",
@@ -100,4 +111,4 @@ def _check_copies(state: dict[str, Tensor]) -> None:
 
 def _sort_by_anchor(value: Tensor) -> Tensor:
     """From channels c * A + a to a * C + c."""
-    return value.unflatten(0, (-1, _NUM_ANCHORS)).transpose(0, 1).flatten(0, 1)
+    return value.unflatten(0, (-1, NUM_ANCHORS)).transpose(0, 1).flatten(0, 1)
