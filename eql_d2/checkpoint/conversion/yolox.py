@@ -36,24 +36,6 @@ _SIZES = (
     YOLOXSize("L", 1.0, 1.0, 3, 64),
     YOLOXSize("X", 1.33, 1.25, 4, 80),
 )
-# What makes YOLOX-IP of the improved baseline, beside the size
-_NETWORK = {
-    "MODEL.META_ARCHITECTURE": "EQLYOLOXIP",
-    "MODEL.BACKBONE.NAME": "build_yolox_backbone",
-    "MODEL.ANCHOR_GENERATOR.SIZES": [[24, 32], [48, 64], [96, 128]],
-    "MODEL.ANCHOR_GENERATOR.OFFSET": 0.0,
-    "MODEL.RETINANET.IN_FEATURES": ["p3", "p4", "p5"],
-    "MODEL.RETINANET.TOPK_CANDIDATES_TEST": 1000,
-    "MODEL.RETINANET.NMS_THRESH_TEST": 0.65,
-    "INPUT.MIN_SIZE_TEST": 640,
-    "INPUT.MAX_SIZE_TEST": 640,
-}
-# Both codes: values of 0 to 255 as OpenCV reads them
-_INPUT = {
-    "INPUT.FORMAT": "BGR",
-    "MODEL.PIXEL_MEAN": [0.0, 0.0, 0.0],
-    "MODEL.PIXEL_STD": [1.0, 1.0, 1.0],
-}
 
 
 def yolox_size(file: ForeignFile, stem: str, bottleneck: str) -> YOLOXSize:
@@ -82,15 +64,13 @@ def yolox_config(
     size: YOLOXSize, num_classes: int, neck_shortcut: bool
 ) -> tuple[str, dict[str, Any]]:
     """Config file and the keys of the model."""
-    of_lvis = "LVISv1-Detection/Base-LVISv1-ImprovedBaseline.yaml"
-    config_file = f"configs/{of_lvis if num_classes == 1203 else 'Base-ImprovedBaseline.yaml'}"
+    of_lvis = "LVISv1-Detection/Base-LVISv1-YOLOX-IP.yaml"
+    config_file = f"configs/{of_lvis if num_classes == 1203 else 'Base-YOLOX-IP.yaml'}"
     return config_file, {
-        **_NETWORK,
         "MODEL.YOLOX.DEPTH": size.depth,
         "MODEL.YOLOX.WIDTH": size.width,
         "MODEL.YOLOX.NECK_SHORTCUT": neck_shortcut,
         "MODEL.YOLOX.STEM_ORDER": "row_major",
-        **_INPUT,
     }
 
 
