@@ -62,6 +62,11 @@ SECTIONS = {
         _metrics("bbox", *_BY_FREQUENCY),
         "Box AP / rare / common / frequent",
     ),
+    "COCO-Detection": Section(
+        "COCO, one-stage detection",
+        _metrics("bbox", "AP", "AP50", "AP75"),
+        "Box AP / at IoU 0.5 / at IoU 0.75",
+    ),
     "OpenImages-Detection": Section(
         "Open Images Challenge 2019, detection",
         _metrics("bbox", "AP50", *(f"AP50_{group}" for group in range(1, 6))),
