@@ -14,7 +14,6 @@ from eql_d2.engine.config.keys import leaves
 from eql_d2.engine.config.rules import RULES
 from tests.conftest import as_retinanet
 
-
 CONSTANT_END = ("SOLVER.LR_SCHEDULER_NAME", "WarmupCosineConstantLR")
 
 
