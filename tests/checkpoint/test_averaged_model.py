@@ -9,6 +9,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from eql_d2 import InputError, TrainingError
 from eql_d2.checkpoint import EQLCheckpointer
+from eql_d2.losses import GradientStatistics
 
 
 def filled(model, value):
@@ -116,9 +117,12 @@ def rewrite(file, change):
 @pytest.mark.parametrize("entry", [None, 3, [1], {}, {"weight": torch.zeros(2, 2)}])
 def test_what_is_no_averaged_model_is_refused(file, entry):
     rewrite(file, lambda content: content.update(model_ema=entry))
-    with pytest.raises(InputError, match="is no averaged model of PyTorch") as error:
-        EQLCheckpointer(pair()[0]).load(str(file))
-    assert "\n" not in str(error.value)
+    model, average = pair()
+    resuming = EQLCheckpointer(model, model_ema=average, trainer=State())
+    for checkpointer in (EQLCheckpointer(model), resuming):
+        with pytest.raises(InputError, match="is no averaged model of PyTorch") as error:
+            checkpointer.load(str(file))
+        assert "\n" not in str(error.value)
 
 
 def test_an_average_of_another_model_is_refused(file):
@@ -127,6 +131,16 @@ def test_an_average_of_another_model_is_refused(file):
     checkpointer = EQLCheckpointer(model, model_ema=average, trainer=State())
     with pytest.raises(InputError, match="cannot be loaded .*damaged or of another config"):
         checkpointer.load(str(file))
+
+
+def test_an_average_with_sums_that_cannot_be_is_not_resumed(tmp_path):
+    model = nn.ModuleDict({"statistics": GradientStatistics(2)})
+    average = AveragedModel(model, use_buffers=True)
+    checkpointer = EQLCheckpointer(model, str(tmp_path), model_ema=average, trainer=State())
+    average.module["statistics"].pos_grad -= 1
+    checkpointer.save("model_0000003")
+    with pytest.raises(InputError, match="statistics.pos_grad of checkpoint .* negative values"):
+        checkpointer.load(checkpointer.newest())
 
 
 def test_an_average_that_is_not_finite_is_neither_saved_nor_loaded(file, tmp_path):
