@@ -180,14 +180,19 @@ class EQLCheckpointer(DetectionCheckpointer):
         return incompatible
 
     def _take_average(self, checkpoint: dict[str, Any]) -> None:
-        if not self._resumes:
-            checkpoint["model"] = averaged_weights(checkpoint.pop(EMA), self._loading)
-            logger.info(f"{self._loading} holds an averaged model (EMA): that is what is loaded")
-        elif EMA not in self.checkpointables:
+        if self._resumes and EMA not in self.checkpointables:
             logger.warning(
                 f"{self._loading} holds an averaged model (EMA) besides the model, and the config "
                 "asks for none: the training goes on without"
             )
+            return
+        weights = averaged_weights(checkpoint[EMA], self._loading)
+        if self._resumes:
+            check_values(weights, self._loading)  # what the model gets is checked in any case
+        else:
+            checkpoint["model"] = weights
+            del checkpoint[EMA]
+            logger.info(f"{self._loading} holds an averaged model (EMA): that is what is loaded")
 
     def _log_incompatible_keys(self, incompatible: Any) -> None:
         check_fit(

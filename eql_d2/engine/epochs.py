@@ -11,6 +11,7 @@ from detectron2.engine import DefaultTrainer
 from detectron2.utils.comm import get_world_size
 from omegaconf import DictConfig
 
+from ..config import add_eql_config
 from ..data import training_records
 from ..exceptions import InputError
 from ..random_numbers import random_numbers_given_back
@@ -145,14 +146,15 @@ def with_iterations_lazy(
 
 
 def _check(solver: CfgNode) -> None:
-    default = get_cfg().SOLVER
+    default = get_cfg()
+    add_eql_config(default)
     keys = [("MAX_ITER", "EPOCHS"), ("STEPS", "EPOCH_STEPS")]
     if solver.WARMUP_EPOCHS:
         keys.append(("WARMUP_ITERS", "WARMUP_EPOCHS"))
     if solver.CONSTANT_EPOCHS:
         keys.append(("CONSTANT_ITERS", "CONSTANT_EPOCHS"))
     for key, other in keys:
-        if solver[key] != default[key]:
+        if solver[key] != default.SOLVER[key]:
             raise InputError(_both(f"SOLVER.{key}", solver[key], f"SOLVER.{other}", solver[other]))
     _check_positive("SOLVER.EPOCHS", solver.EPOCHS)
 

@@ -14,6 +14,8 @@ from eql_d2.engine.config.keys import leaves
 from eql_d2.engine.config.rules import RULES
 from tests.conftest import as_retinanet
 
+CONSTANT_END = ("SOLVER.LR_SCHEDULER_NAME", "WarmupCosineConstantLR")
+
 
 def problems(cfg, *overrides, training=True):
     cfg = cfg.clone()
@@ -55,6 +57,11 @@ def test_rules_are_of_keys_that_there_are(tiny_cfg):
         ("SOLVER.WARMUP_ITERS", 1000),  # the same: all of a short run is warm-up
         ("SOLVER.WEIGHT_DECAY_NORM", None),
         ("SOLVER.WEIGHT_DECAY_BIAS", None),
+        ("SOLVER.WEIGHT_DECAY_OVERRIDES", ((r".*\.bias", 0.0), ["head.weight", 1e-4])),
+        ("SOLVER.CONSTANT_ITERS", 10**6),  # of a schedule that does not read it
+        ("MODEL.EMA.DECAY", 0.9998),
+        ("MODEL.EMA.WARMUP", 0),
+        ("TEST.AVERAGE_NORM", True),
         ("DATASETS.TEST", ()),
         ("DATALOADER.NUM_WORKERS", 0),
     ],
@@ -76,6 +83,22 @@ def test_special_values_are_right(tiny_cfg, key, value):
         (("SOLVER.MAX_ITER", 0), "is 0: give"),
         (("SOLVER.LR_SCHEDULER_NAME", "cosine"), "give one of 'WarmupMultiStepLR'"),
         (("SOLVER.NESTEROV", True, "SOLVER.MOMENTUM", 0.0), "give a momentum"),
+        (("SOLVER.WEIGHT_DECAY_OVERRIDES", (("(", 0.1),)), "is no pair of a regular expression"),
+        (("SOLVER.WEIGHT_DECAY_OVERRIDES", ("bias", 0.1)), "'bias' in WEIGHT_DECAY_OVERRIDES"),
+        (("SOLVER.CONSTANT_ITERS", -1), "is -1: give a whole number, 0 or more"),
+        (("SOLVER.CONSTANT_EPOCHS", 0.5), "is 0.5: give a whole number"),
+        (("SOLVER.BASE_LR_END", 1.0, *CONSTANT_END), "more than BASE_LR 0.01: the cosine ends"),
+        (("SOLVER.CONSTANT_ITERS", 5, *CONSTANT_END), "no time is left for the cosine"),
+        (
+            ("SOLVER.CONSTANT_EPOCHS", 5, "SOLVER.EPOCHS", 7, "SOLVER.WARMUP_EPOCHS", 3)
+            + CONSTANT_END,
+            "CONSTANT_EPOCHS is 5, WARMUP_EPOCHS 3 and EPOCHS 7: no time is left",
+        ),
+        (("MODEL.EMA.DECAY", 1.0), "is 1.0: give a number, 0 or more and below 1"),
+        (("MODEL.EMA.DECAY", math.nan), "is nan: give"),
+        (("MODEL.EMA.WARMUP", -1), "is -1: give"),
+        (("MODEL.EMA.DECAY", 0.9, "TEST.PRECISE_BN.ENABLED", True), "set it to False"),
+        (("TEST.AVERAGE_NORM", "BN"), "give one of True, False"),
         (("TEST.EVAL_PERIOD", -1), "is -1: give a whole number, 0 or more"),
         (("TEST.DETECTIONS_PER_IMAGE", 0), "give 1 or more"),
         (("TEST.EXPECTED_RESULTS", [["bbox", "AP"]]), "give task, metric, value and tolerance"),
@@ -110,7 +133,8 @@ def test_special_values_are_right(tiny_cfg, key, value):
 )
 def test_a_wrong_value_gets_one_line(tiny_cfg, overrides, expected):
     (line,) = problems(tiny_cfg, *overrides)
-    assert line.startswith(overrides[0].split(".")[0]) or "MODEL.EQL" in overrides[0]
+    names_key = line.startswith(overrides[0].split(".")[0])
+    assert names_key or "MODEL.EQL" in overrides[0] or "OVERRIDES" in overrides[0]
     assert re.search(expected, line), line
 
 
@@ -124,7 +148,8 @@ def test_all_problems_are_said_at_once(tiny_cfg):
 
 def test_what_is_not_read_is_left_alone(tiny_cfg):
     overrides = ("SOLVER.MAX_ITER", 0, "DATASETS.TRAIN", (), "SOLVER.STEPS", (5, 3))
-    assert len(problems(tiny_cfg, *overrides)) == 3
+    overrides += ("MODEL.EMA.DECAY", 2.0)
+    assert len(problems(tiny_cfg, *overrides)) == 4
     assert problems(tiny_cfg, *overrides, training=False) == []
     assert problems(tiny_cfg, "DATASETS.TEST", (), training=False)
     overrides = ("MODEL.ROI_HEADS.NUM_CLASSES", 0, "MODEL.RPN.NMS_THRESH", 7.0)

@@ -81,6 +81,18 @@ def test_the_last_iteration_of_an_epoch_counts_whole(cfg, caplog):
     assert with_iterations(found, None) is found and cfg.SOLVER.EPOCHS == 24
 
 
+def test_warm_up_and_constant_end_are_counted_in_epochs(cfg):
+    cfg.SOLVER.IMS_PER_BATCH = 16  # 18 iterations
+    cfg.SOLVER.LR_SCHEDULER_NAME = "WarmupCosineConstantLR"
+    cfg.SOLVER.WARMUP_EPOCHS, cfg.SOLVER.CONSTANT_EPOCHS = 2, 3
+    found = with_iterations(cfg, Trainer.build_train_loader).SOLVER
+    assert (found.WARMUP_ITERS, found.CONSTANT_ITERS, found.MAX_ITER) == (36, 54, 24 * 18)
+    assert found.CONSTANT_EPOCHS == found.WARMUP_EPOCHS == 0
+    cfg.SOLVER.CONSTANT_ITERS = 7
+    with pytest.raises(InputError, match="CONSTANT_ITERS is 7 and SOLVER.CONSTANT_EPOCHS is 3"):
+        with_iterations(cfg, Trainer.build_train_loader)
+
+
 def test_epochs_of_other_samplers(cfg):
     cfg.DATALOADER.REPEAT_ROUNDING = "stochastic"
     loader = Trainer.build_train_loader(cfg)

@@ -87,19 +87,21 @@ def two_stage(cfg, data, tmp_path):
 
 
 def one_stage(cfg, data, tmp_path):
-    """Repeat factors rounded up, yaml."""
+    """Repeat factors rounded up, averages over steps and processes, yaml."""
     cfg.DATALOADER.SAMPLER_TRAIN = "RepeatFactorTrainingSampler"
     cfg.DATALOADER.REPEAT_THRESHOLD, cfg.DATALOADER.REPEAT_ROUNDING = 0.9, "ceil"
+    cfg.MODEL.EMA.DECAY, cfg.MODEL.EMA.WARMUP, cfg.TEST.AVERAGE_NORM = 0.9, 4, True
     return yaml_run(as_retinanet(cfg), tmp_path, *json_data(data))
 
 
 def improved_baseline(cfg, data, tmp_path):
-    """A random subset of the images, LazyConfig."""
+    """A random subset of the images, an average over the steps, LazyConfig."""
     sampler = "detectron2.data.samplers.RandomSubsetTrainingSampler"
     return lazy_run(
         "improved_baseline_R_18_FPN_instant_efl.py",
         json_data(data),
         "model.num_classes=5",
+        "train.model_ema.decay=0.9",
         "dataloader.train.mapper.augmentations.0.short_edge_length=[64]",
         "dataloader.test.mapper.augmentations.0.short_edge_length=64",
         f"dataloader.train.sampler={{_target_: {sampler}, size: 8, subset_ratio: 0.7}}",

@@ -28,6 +28,7 @@ def command(tiny_cfg, data, tmp_path, no_datasets_left):
     cfg.DATASETS.JSON, cfg.DATASETS.TRAIN, cfg.DATASETS.TEST = (), ("a_train",), ()
     cfg.MODEL.EQL.LOG_PERIOD, cfg.SOLVER.CHECKPOINT_PERIOD = 0, PERIOD
     cfg.SOLVER.MAX_ITER, cfg.SOLVER.BASE_LR, cfg.SOLVER.CHECKPOINT_KEEP = NUM_STEPS, 0.001, 3
+    cfg.MODEL.EMA.DECAY, cfg.MODEL.EMA.WARMUP = 0.9, 4
     path = tmp_path / "config.yaml"
     path.write_text(cfg.dump())
     return ["--config-file", str(path), *json_data(data)]

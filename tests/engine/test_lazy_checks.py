@@ -27,6 +27,8 @@ def test_right_values_and_special_ones_are_right():
     assert problems() == problems(training=False) == []
     special = ["train.eval_period=0", "train.init_checkpoint=''", "train.eql.log_period=0"]
     assert problems(*special, "train.checkpointer.max_to_keep=null", "train.seed=-1") == []
+    averages = ["train.model_ema.decay=0.9998", "train.model_ema.warmup=0"]
+    assert problems(*averages, "train.average_norm=true") == []
 
 
 @pytest.mark.parametrize(
@@ -42,6 +44,14 @@ def test_right_values_and_special_ones_are_right():
         ("train.output_dir=/dev/null", "'/dev/null' is a file"),
         ("train.eql.frequency_thresholds=[10]", r"frequency thresholds are \(10,\)"),
         ("train.eql.frequency_thresholds=10", "train.eql cannot be used"),
+        ("train.model_ema.decay=1", "train.model_ema.decay is 1: give a number"),
+        ("train.model_ema.warmup=-1", "train.model_ema.warmup is -1: give a whole number"),
+        ("train.average_norm=3", "train.average_norm is 3: give one of True, False"),
+        (
+            "optimizer.params={_target_: eql_d2.solver.get_optimizer_params, "
+            "weight_decay_overrides: [[a, -1]]}",
+            "in WEIGHT_DECAY_OVERRIDES .weight_decay_overrides. is no pair",
+        ),
         ("optimizer.lr=nan", "optimizer.lr is nan: give a number, above 0"),
         ("optimizer.momentum=2", "optimizer.momentum is 2"),
         ("lr_multiplier.scheduler=null", "lr_multiplier cannot be used"),

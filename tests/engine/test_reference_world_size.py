@@ -67,6 +67,20 @@ def test_a_schedule_in_iterations_is_scaled_as_detectron2_says(cfg, with_process
 
 
 @PROCESSES
+@pytest.mark.parametrize("has_epochs", [True, False])
+def test_a_constant_end_is_scaled_as_the_rest(cfg, with_processes, num_processes, has_epochs):
+    """So that it stays as long a part, and as small a share of the learning rate."""
+    cfg.SOLVER.update(LR_SCHEDULER_NAME="WarmupCosineConstantLR", BASE_LR_END=0.001)
+    if has_epochs:
+        in_epochs(cfg).SOLVER.CONSTANT_EPOCHS = 3
+    else:
+        cfg.SOLVER.update(**IN_ITERATIONS, CONSTANT_ITERS=400)
+    solver = with_processes(cfg, num_processes).SOLVER
+    assert solver.CONSTANT_ITERS / solver.MAX_ITER == (3 / 12 if has_epochs else 400 / 4000)
+    assert solver.BASE_LR_END / solver.BASE_LR == pytest.approx(0.05)
+
+
+@PROCESSES
 def test_epochs_are_those_of_a_config_with_the_scaled_batch(cfg, with_processes, num_processes):
     found = with_processes(in_epochs(cfg), num_processes)
     batch = 4 * num_processes

@@ -57,6 +57,11 @@ def _without(*words: str) -> dict:
     }
 
 
+def _with_average(weights: dict) -> dict:
+    average = {f"module.{name}": value for name, value in weights.items()}
+    return {"model": whole_weights(), "model_ema": {"n_averaged": torch.tensor(1), **average}}
+
+
 def _first(value: float) -> Callable[[torch.Tensor], torch.Tensor]:
     def change(tensor):
         tensor.view(-1)[0] = value
@@ -122,4 +127,13 @@ CONTENTS: dict[str, Callable[[], object]] = {
     "iteration -5": lambda: {"model": whole_weights(), "iteration": -5},
     "trainer is a list": lambda: {"model": whole_weights(), "trainer": [1]},
     "optimizer is empty": lambda: {"model": whole_weights(), "optimizer": {}, "scheduler": {}},
+    "an average": lambda: _with_average(whole_weights()),
+    "average of texts": lambda: _with_average(dict.fromkeys(whole_weights(), "x")),
+    "average of nothing": lambda: _with_average({}),
+    "average is nan": lambda: _with_average({k: v / 0 for k, v in whole_weights().items()}),
+    "average is a list": lambda: {"model": whole_weights(), "model_ema": [1]},
+    "average has a number as name": lambda: {
+        "model": whole_weights(),
+        "model_ema": {"n_averaged": 1, 1: torch.zeros(1)},
+    },
 }
