@@ -5,7 +5,7 @@ import platform
 
 import torch
 
-from tests.benchmarks import cuda, efl, eqlv2, gradient_hook, softmax_eql
+from tests.benchmarks import cuda, efl, eqlv2, gradient_hook, softmax_eql, yolox_ip
 
 NUM_THREADS = 2
 
@@ -25,6 +25,7 @@ def main() -> None:
     efl.main()
     softmax_eql.main()
     gradient_hook.main()
+    yolox_ip.main()
 
 
 if __name__ == "__main__":
