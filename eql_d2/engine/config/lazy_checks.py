@@ -90,6 +90,8 @@ def _problems(
         if training or split == "test":
             yield from _check_names(key, present[key], own) if key in present else ()
     yield from _settings(cfg)
+    if training and OmegaConf.select(cfg, "dataloader.train.mosaic") is not None:
+        yield from refusal(instantiate, cfg.dataloader.train.mosaic)
     if training and not any(key.startswith("lr_multiplier") for key in wrong):
         yield from _learning_rate(cfg)
 
