@@ -49,9 +49,10 @@ class MosaicDataset(NumberedDataset):
         partner_weights: Sequence[float] | None = None,
     ):
         if not isinstance(mapper, DatasetMapper):
+            given = f"{type(mapper).__module__}.{type(mapper).__qualname__}"
             raise InputError(
-                f"the mapper of a mosaic is of {type(mapper).__name__}: give one of "
-                "eql_d2.data.DatasetMapper, which reads the other images too"
+                f"the mapper of a mosaic is of {given}: give one of eql_d2.data.DatasetMapper, "
+                "which reads the other images too"
             )
         for key in ("sem_seg_file_name", "proposal_boxes"):
             if len(records) and key in records[0]:

@@ -18,7 +18,7 @@ class RandomHSV(Augmentation):
     gain.
 
     As in YOLOX and the YOLOX recipe of EFL, by tables of 256 entries; the hue, on a circle, is
-    multiplied too. One difference: the hue has the 256 steps of Pillow's HSV, in OpenCV's 180. Both
+    multiplied too. One difference: the hue has the 255 steps of Pillow's HSV, in OpenCV's 180. Both
     round, so an image does not come back to the last bit where all factors are 1.
 
     Args:
@@ -43,7 +43,8 @@ class RandomHSV(Augmentation):
     def get_transform(self, image: np.ndarray) -> ColorTransform:
         factors = 1 + np.array(self.gains) * self._rand_range(-1, 1, 3)
         steps = np.arange(256) * factors[:, None]
-        tables = [steps[0] % 256, *steps[1:].clip(max=255)]
+        # Pillow's circle of hues has 255 steps
+        tables = [steps[0] % 255, *steps[1:].clip(max=255)]
         table = np.concatenate(tables).astype(np.uint8).tolist()
         return ColorTransform(functools.partial(_look_up, table, _ORDER[self.image_format]))
 
