@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 # What the random numbers are for, the second integer: no two purposes share a state.
-STEP, IMAGE, ORDER = range(3)
+STEP, IMAGE, ORDER, COUNT = range(4)
 
 
 def seed_host(*key: int) -> None:

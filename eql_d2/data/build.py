@@ -15,6 +15,7 @@ from .dataset_mapper import DatasetMapper
 from .mosaic import MosaicDataset, MosaicMixup
 from .resumable_loader import resumable
 from .samplers import round_repeat_factors
+from .transforms.arguments import check_argument
 from .validation.mask_kinds import check_mask_format
 
 
@@ -29,26 +30,31 @@ def build_train_loader(cfg: CfgNode, mapper: Callable[[dict], dict]) -> Iterable
     parts["sampler"] = round_repeat_factors(parts["sampler"], cfg.DATALOADER.REPEAT_ROUNDING)
     if not cfg.INPUT.MOSAIC.ENABLED:
         return build_resumable_train_loader(**parts)
-    if parts.pop("aspect_ratio_grouping"):
+    arguments = mosaic_arguments(cfg)
+    parts.pop("aspect_ratio_grouping")
+    return build_mosaic_train_loader(**parts, **arguments)
+
+
+def mosaic_arguments(cfg: CfgNode) -> dict[str, Any]:
+    """What a yaml config says of a mosaic, as arguments of :func:`build_mosaic_train_loader`.
+
+    Raises:
+        InputError: a value is wrong, or images are to be grouped by their shape.
+    """
+    if cfg.DATALOADER.ASPECT_RATIO_GROUPING:
         raise InputError(
-            "DATALOADER.ASPECT_RATIO_GROUPING is True, but images of a mosaic are square, and "
+            "DATALOADER.ASPECT_RATIO_GROUPING is True, but the images of a mosaic are square, and "
             "INPUT.MOSAIC.UNTIL counts them in the order of the sampler: set it to False"
         )
-    mosaic = cfg.INPUT.MOSAIC
-    return build_mosaic_train_loader(
-        **parts,
-        mosaic=build_mosaic(cfg),
-        max_iter=cfg.SOLVER.MAX_ITER,
-        until=mosaic.UNTIL,
-        partners=mosaic.PARTNERS,
-    )
-
-
-def build_mosaic(cfg: CfgNode) -> MosaicMixup:
-    """The mixing of ``INPUT.MOSAIC``."""
-    mosaic = cfg.INPUT.MOSAIC
+    settings = cfg.INPUT.MOSAIC
+    _check_use(settings.UNTIL, settings.PARTNERS)
     names = ("SIZE", "DEGREES", "SCALE", "SHEAR", "TRANSLATE", "MIXUP_PROB", "MIXUP_SCALE")
-    return MosaicMixup(**{name.lower(): mosaic[name] for name in names})
+    return {
+        "mosaic": MosaicMixup(**{name.lower(): settings[name] for name in names}),
+        "max_iter": cfg.SOLVER.MAX_ITER,
+        "until": settings.UNTIL,
+        "partners": settings.PARTNERS,
+    }
 
 
 def build_mosaic_train_loader(
@@ -80,24 +86,14 @@ def build_mosaic_train_loader(
         InputError: an argument is wrong; see :class:`MosaicDataset`, and
             :func:`build_resumable_train_loader`.
     """
-    if partners not in ("uniform", "sampler"):
-        raise InputError(
-            f"partners of build_mosaic_train_loader (INPUT.MOSAIC.PARTNERS) is {partners!r}: "
-            "choose uniform (official) or sampler"
-        )
-    if not 0 <= until <= 1:
-        raise InputError(
-            f"until of build_mosaic_train_loader (INPUT.MOSAIC.UNTIL) is {until}: give a share of "
-            "the iterations, 0 to 1"
-        )
+    _check_use(until, partners)
     check_mask_format(mapper, dataset)
     weights = None
     if partners == "sampler" and isinstance(sampler, RepeatFactorTrainingSampler):
         weights = sampler._int_part + sampler._frac_part
     num_mixed = round(until * max_iter) * total_batch_size
-    records = DatasetFromList(dataset, copy=False)
     return build_resumable_train_loader(
-        MosaicDataset(records, mapper, mosaic, num_mixed, weights),
+        MosaicDataset(DatasetFromList(dataset, copy=False), mapper, mosaic, num_mixed, weights),
         mapper=None,
         sampler=sampler,
         total_batch_size=total_batch_size,
@@ -107,9 +103,19 @@ def build_mosaic_train_loader(
     )
 
 
+def _check_use(until: float, partners: str) -> None:
+    name = "of build_mosaic_train_loader (INPUT.MOSAIC.{})".format
+    fix = "the share of the iterations that mixes, 0 to 1"
+    check_argument(f"until {name('UNTIL')}", until, lambda x: 0 <= x <= 1, fix)
+    fix = "'uniform' (official) or 'sampler'"
+    check_argument(
+        f"partners {name('PARTNERS')}", partners, ("uniform", "sampler").__contains__, fix
+    )
+
+
 def instantiate_train_loader(config: DictConfig) -> Iterable:
     """The same for the ``dataloader.train`` of a LazyConfig; one that has not Detectron2's function
-    for a target is instantiated as it is."""
+    for a target, as :func:`build_mosaic_train_loader`, is instantiated as it is."""
     target = config.get("_target_")
     if isinstance(target, str):
         target = locate(target)

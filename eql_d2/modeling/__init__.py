@@ -1,4 +1,4 @@
-from .anchor_counts import AnchorCounts, ImageSize, count_anchors
+from .anchor_counts import AnchorCounts, ImageSize, count_anchors, count_mixed_anchors
 from .atss import ATSSAssigner, ATSSHead
 from .classification import ImageClassifier
 from .classifiers import (

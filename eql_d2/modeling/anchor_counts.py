@@ -1,7 +1,7 @@
 """How many anchors of a one-stage detector are positive, counted without the pixels."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -10,6 +10,8 @@ from detectron2.structures import Boxes, BoxMode, Instances
 from detectron2.structures.boxes import matched_pairwise_iou
 from torch import Tensor
 
+from ..data import MosaicDataset, ResizeLongestEdge
+from ..random_numbers import COUNT, random_numbers_given_back, seed_host
 from .retinanet import EQLRetinaNet
 
 # Images that are looked at; beyond that number the classes share what an instance has on average.
@@ -33,7 +35,8 @@ class AnchorCounts(NamedTuple):
 
 
 class ImageSize(NamedTuple):
-    """Size of training images: ``ResizeShortestEdge`` with one length of the shorter side."""
+    """Size of training images: ``ResizeShortestEdge`` with one length of the shorter side. Where
+    both are the same, that is ``ResizeLongestEdge``."""
 
     shortest_edge: int
     longest_edge: int
@@ -53,6 +56,9 @@ class ImageSize(NamedTuple):
                 lengths = sorted(augmentation.short_edge_length)
                 middle = sum(lengths) // 2 if augmentation.is_range else lengths[len(lengths) // 2]
                 return cls(int(middle), augmentation.max_size)
+            if isinstance(augmentation, ResizeLongestEdge):
+                lengths = sorted(augmentation.lengths)
+                return cls(lengths[len(lengths) // 2], lengths[len(lengths) // 2])
         return None
 
 
@@ -79,32 +85,87 @@ def count_anchors(
         Means over images, each as often as it is repeated.
     """
     repeats = [1.0] * len(records) if repeat_factors is None else list(map(float, repeat_factors))
-    chosen = range(0, len(records), math.ceil(len(records) / _MOST_IMAGES))
-    num_anchors = 0.0
+    chosen = _choose(records)
+    images = ((repeats[i], _instances(records[i], image_size)) for i in chosen)
+    counts = _count(model, images)
+    if chosen.step == 1:
+        return counts
+    weight = sum(repeats[i] for i in chosen)
+    of_chosen = _count_instances(model.num_classes, records, repeats, chosen).sum()
+    instances = _count_instances(model.num_classes, records, repeats, range(len(records)))
+    of_instance = weight * counts.positives.sum() / of_chosen.clamp(min=1)
+    return _shared(counts, of_instance * instances / sum(repeats))
+
+
+@torch.no_grad()
+def count_mixed_anchors(
+    model: EQLRetinaNet,
+    records: Sequence[dict],
+    mosaic: MosaicDataset,
+    repeat_factors: Sequence[float] | None = None,
+) -> AnchorCounts:
+    """:func:`count_anchors` of images that are mixed.
+
+    Each of at most 1000 images, evenly spread, is mixed once with others, under random numbers of
+    its own; those of the training are given back. Each class then has the share of the positives
+    that it has of the instances, for a rare one is in few of the mixed images. The last images of a
+    training, which are not mixed, do not count.
+
+    Args:
+        model: on any device.
+        records: as above.
+        mosaic: of these records.
+        repeat_factors: how often each record occurs in an epoch; None for once each.
+    """
+    repeats = [1.0] * len(records) if repeat_factors is None else list(map(float, repeat_factors))
+    counts = _count(model, _mixed_instances(mosaic, repeats))
+    occurrences = mosaic.occurrences(repeat_factors).tolist()
+    instances = _count_instances(model.num_classes, records, occurrences, range(len(records)))
+    share = instances / instances.sum().clamp(min=1e-10)
+    return _shared(counts, counts.positives.sum() * share)
+
+
+def _shared(counts: AnchorCounts, positives: Tensor) -> AnchorCounts:
+    """With positives that are shared out: a class that had none has the quality of all."""
+    cubes = counts.quality**3 * counts.positives
+    quality = (cubes.sum() / counts.positives.sum().clamp(min=1e-10)) ** (1 / 3)
+    quality = counts.quality.where((counts.positives > 0) | (positives == 0), quality)
+    return counts._replace(positives=positives, quality=quality)
+
+
+def _choose(records: Sequence[dict]) -> range:
+    return range(0, len(records), math.ceil(len(records) / _MOST_IMAGES))
+
+
+def _mixed_instances(
+    mosaic: MosaicDataset, repeats: Sequence[float]
+) -> Iterator[tuple[float, Instances]]:
+    for i in _choose(mosaic):
+        with random_numbers_given_back():
+            seed_host(0, COUNT, i)
+            instances = mosaic.draw_objects(i)
+        yield repeats[i], instances
+
+
+def _count(model: EQLRetinaNet, images: Iterable[tuple[float, Instances]]) -> AnchorCounts:
+    """Means over images, of which each has a weight."""
+    weight = num_anchors = 0.0
     # Ignored anchors are -1, background comes last.
     positives = torch.zeros(model.num_classes + 2, dtype=torch.float64)
     cubes = torch.zeros_like(positives)
-    for i in chosen:
-        labels, iou = _label_anchors(model, records[i], image_size)
-        num_anchors += repeats[i] * int((labels >= 0).sum())
-        positives += repeats[i] * torch.bincount(labels + 1, minlength=len(positives))
-        cubes += repeats[i] * torch.bincount(labels + 1, iou.double() ** 3, len(positives))
+    for repeats, instances in images:
+        labels, iou = _label_anchors(model, instances)
+        weight += repeats
+        num_anchors += repeats * int((labels >= 0).sum())
+        positives += repeats * torch.bincount(labels + 1, minlength=len(positives))
+        cubes += repeats * torch.bincount(labels + 1, iou.double() ** 3, len(positives))
     positives, cubes = positives[1:-1], cubes[1:-1]
     quality = (cubes / positives.clamp(min=1e-10)) ** (1 / 3)
-    weight = sum(repeats[i] for i in chosen)
-    num_anchors, positives_of_image = num_anchors / weight, positives / weight
-    if chosen.step > 1:
-        of_chosen = _count_instances(model.num_classes, records, repeats, chosen).sum()
-        instances = _count_instances(model.num_classes, records, repeats, range(len(records)))
-        of_instance = positives.sum() / of_chosen.clamp(min=1)
-        positives_of_image = of_instance * instances / sum(repeats)
-    return AnchorCounts(num_anchors, positives_of_image, quality)
+    return AnchorCounts(num_anchors / weight, positives / weight, quality)
 
 
-def _label_anchors(
-    model: EQLRetinaNet, record: dict, image_size: ImageSize | None
-) -> tuple[Tensor, Tensor]:
-    """Labels of the anchors of an image, and IoU of each with its object, 0 without one; (R,)."""
+def _instances(record: dict, image_size: ImageSize | None) -> Instances:
+    """Objects of a record, in the image after resizing."""
     old_height, old_width = height, width = record["height"], record["width"]
     if image_size is not None:
         height, width = image_size.of(height, width)
@@ -113,14 +174,18 @@ def _label_anchors(
     boxes = Boxes(torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4))
     boxes.scale(width / old_width, height / old_height)
     classes = torch.tensor([x["category_id"] for x in objects], dtype=torch.int64)
-    instances = Instances((height, width), gt_boxes=boxes, gt_classes=classes).to(model.device)
+    return Instances((height, width), gt_boxes=boxes, gt_classes=classes)
 
+
+def _label_anchors(model: EQLRetinaNet, instances: Instances) -> tuple[Tensor, Tensor]:
+    """Labels of the anchors of an image, and IoU of each with its object, 0 without one; (R,)."""
+    padded = model.padded_size(*instances.image_size)
     features = [
-        torch.empty(1, 0, *(math.ceil(side / stride) for side in model.padded_size(height, width)))
+        torch.empty(1, 0, *(math.ceil(side / stride) for side in padded))
         for stride in model.anchor_generator.strides
     ]
     anchors = model.anchor_generator(features)
-    (labels,), (matched,) = model.label_anchors(anchors, [instances])
+    (labels,), (matched,) = model.label_anchors(anchors, [instances.to(model.device)])
     positive = (labels >= 0) & (labels < model.num_classes)
     iou = matched_pairwise_iou(Boxes.cat(anchors), Boxes(matched)).where(positive, 0)
     return labels.cpu(), iou.cpu()

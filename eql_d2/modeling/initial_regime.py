@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ..data import GROUP_NAMES, TrainingRecords
 from ..losses import FocalFamily
 from ..losses.functional import initial_ratio, prior_for_ratio
-from .anchor_counts import AnchorCounts, ImageSize, count_anchors
+from .anchor_counts import AnchorCounts, ImageSize, count_anchors, count_mixed_anchors
 from .retinanet import EQLRetinaNet
 
 # Ratio at which the median rare class should begin. Found on generated letters, see docs/prior.md.
@@ -96,8 +96,11 @@ def predict_regime(
         data: at least one record, with boxes.
         groups: of each class.
     """
-    size = ImageSize.of_mapper(data.mapper)
-    anchors = count_anchors(model, data.records, size, data.repeat_factors)
+    if data.mosaic is None:
+        size = ImageSize.of_mapper(data.mapper)
+        anchors = count_anchors(model, data.records, size, data.repeat_factors)
+    else:
+        anchors = count_mixed_anchors(model, data.records, data.mosaic, data.repeat_factors)
     return initial_regime(model.loss_cls, anchors, groups)
 
 

@@ -1,4 +1,4 @@
-"""A training step of YOLOX-IP by its parts, and what its mosaic costs beside Detectron2's mapper."""
+"""A training step of YOLOX-IP by its parts, and its mosaic beside the mapper of Detectron2."""
 
 import statistics
 import tempfile

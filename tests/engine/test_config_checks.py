@@ -138,6 +138,52 @@ def test_a_wrong_value_gets_one_line(tiny_cfg, overrides, expected):
     assert re.search(expected, line), line
 
 
+MOSAIC = ("INPUT.MOSAIC.ENABLED", True, "DATALOADER.ASPECT_RATIO_GROUPING", False)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (("INPUT.MOSAIC.SIZE", 641), r"\(INPUT.MOSAIC.SIZE\) is 641: give an even number"),
+        (("INPUT.MOSAIC.UNTIL", 1.5), r"\(INPUT.MOSAIC.UNTIL\) is 1.5: give the share"),
+        (("INPUT.MOSAIC.PARTNERS", "all"), r"\(INPUT.MOSAIC.PARTNERS\) is 'all': give 'uniform'"),
+        (("INPUT.MOSAIC.DEGREES", -1.0), r"\(INPUT.MOSAIC.DEGREES\) is -1.0: give"),
+        (("INPUT.MOSAIC.SCALE", (0.0, 2.0)), r"\(INPUT.MOSAIC.SCALE\) is \(0.0, 2.0\): give"),
+        (("INPUT.MOSAIC.SHEAR", 45.0), r"\(INPUT.MOSAIC.SHEAR\) is 45.0: give"),
+        (("INPUT.MOSAIC.TRANSLATE", 2.0), r"\(INPUT.MOSAIC.TRANSLATE\) is 2.0: give"),
+        (("INPUT.MOSAIC.MIXUP_PROB", math.nan), "INPUT.MOSAIC.MIXUP_PROB is nan: give finite"),
+        (("INPUT.MOSAIC.MIXUP_SCALE", (2.0, 1.0)), r"\(INPUT.MOSAIC.MIXUP_SCALE\) is"),
+        (("DATALOADER.ASPECT_RATIO_GROUPING", True), "GROUPING is True, but .* set it to False"),
+        (("INPUT.HSV", (2.0, 0.7, 0.4)), r"\(INPUT.HSV\) is \(2.0, 0.7, 0.4\): give three gains"),
+        (("INPUT.HSV", (0.7, 0.4)), r"\(INPUT.HSV\) is \(0.7, 0.4\): give three gains"),
+        (("INPUT.HSV", (0.1,) * 3, "INPUT.FORMAT", "YUV-BT.601"), "give 'BGR' or 'RGB'"),
+        (("INPUT.LONGEST_EDGE_TRAIN", (0,)), r"\(INPUT.LONGEST_EDGE_TRAIN\) is \(0,\): give one"),
+    ],
+)
+def test_wrong_augmentations_get_one_line(tiny_cfg, overrides, expected):
+    (line,) = problems(tiny_cfg, *MOSAIC, *overrides)
+    assert re.search(expected, line), line
+
+
+def test_right_augmentations_are_right_and_others_are_left_alone(tiny_cfg):
+    right = ("INPUT.HSV", (0.015, 0.7, 0.4), "INPUT.LONGEST_EDGE_TRAIN", (480, 800))
+    assert problems(tiny_cfg, *MOSAIC, *right) == []
+    wrong = ("INPUT.MOSAIC.SIZE", 0, "INPUT.MOSAIC.SCALE", (-1.0, 1.0))
+    assert problems(tiny_cfg, *wrong) == []  # it is not enabled
+    assert problems(tiny_cfg, *MOSAIC, *wrong, training=False) == []
+
+
+@pytest.mark.parametrize("architecture", ["SemanticSegmentor", "ImageClassifier", "PanopticFPN"])
+def test_augmentations_are_those_of_detection(tiny_cfg, architecture):
+    tiny_cfg.MODEL.META_ARCHITECTURE = architecture
+    tiny_cfg.MODEL.EQL.LOSS = "SoftmaxEQL"
+    (line,) = problems(tiny_cfg, *MOSAIC)
+    assert line.startswith(f"INPUT.MOSAIC.ENABLED is True, but {architecture} is trained on")
+    lines = problems(tiny_cfg, "INPUT.HSV", (0.1,) * 3, "INPUT.LONGEST_EDGE_TRAIN", (480,))
+    assert len(lines) == (0 if architecture == "PanopticFPN" else 2)
+    assert all(f"{architecture} does not read it, leave it out" in line for line in lines)
+
+
 def test_all_problems_are_said_at_once(tiny_cfg):
     overrides = ("SOLVER.MAX_ITER", 0, "SOLVER.BASE_LR", -1.0, "OUTPUT_DIR", "/dev/null")
     lines = problems(tiny_cfg, *overrides, "MODEL.EQL.LOSS", "Focal", "DATASETS.TEST", ("x",))

@@ -68,6 +68,45 @@ def test_a_wrong_value_gets_one_line(word, expected):
     assert re.search(expected, line), line
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], None),
+        (["dataloader.train.mosaic.scale=[0,2]"], r"^scale of RandomAffine .* is \[0, 2\]: give"),
+        (["dataloader.train.mosaic.size=7"], "^size of MosaicMixup .* is 7: give an even number"),
+    ],
+)
+def test_a_mosaic_is_checked(tmp_path, words, expected):
+    file = tmp_path / "config.py"
+    file.write_text(
+        f"""
+from detectron2.config import LazyCall as L, LazyConfig
+from eql_d2.data import MosaicMixup, build_mosaic_train_loader
+
+cfg = LazyConfig.load({str(LAZY)!r})
+model, optimizer, lr_multiplier, train = cfg.model, cfg.optimizer, cfg.lr_multiplier, cfg.train
+dataloader = cfg.dataloader
+dataloader.train = L(build_mosaic_train_loader)(
+    dataset=dataloader.train.dataset,
+    mapper=dataloader.train.mapper,
+    mosaic=L(MosaicMixup)(size=64),
+    max_iter="${{train.max_iter}}",
+    total_batch_size=2,
+)
+"""
+    )
+    cfg = load_lazy(str(file), [*NAMES, *words])
+    if expected is None:
+        check_lazy(cfg, OWN_DATA, training=True)
+        return
+    with pytest.raises(InputError, match=expected) as error:
+        check_lazy(cfg, OWN_DATA, training=True)
+    assert len(error.value.problems) == 1
+    check_lazy(cfg, OWN_DATA, training=False)
+    with pytest.raises(InputError, match="aspect_ratio_grouping is unknown: "):
+        load_lazy(str(file), ["dataloader.train.aspect_ratio_grouping=True"])
+
+
 def test_missing_keys_are_named():
     cfg = load_lazy(str(LAZY), NAMES)
     del cfg.train.log_period, cfg.dataloader.evaluator

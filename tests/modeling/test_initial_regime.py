@@ -8,10 +8,12 @@ from detectron2.modeling import build_model
 from detectron2.structures import Boxes, BoxMode, Instances
 from detectron2.utils.events import EventStorage
 
+from eql_d2.data import MosaicMixup, ResizeLongestEdge, TrainingRecords
 from eql_d2.modeling import ImageSize, anchor_counts, count_anchors, initial_regime
-from eql_d2.modeling.initial_regime import TARGET_RATIO
+from eql_d2.modeling.initial_regime import TARGET_RATIO, predict_regime
 from eql_d2.tasks import build_mapper
 from tests.conftest import as_retinanet
+from tests.data.mosaic.scenes import dataset_of, mapper_of
 
 SIZE = ImageSize(64, 80)
 
@@ -115,6 +117,49 @@ def test_size_is_the_middle_one_of_the_mapper(cfg):
         cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING = sizes, style
         assert ImageSize.of_mapper(build_mapper(cfg, is_train=True)) == (middle, 80)
     assert ImageSize.of_mapper(lambda record: record) is None
+
+
+def test_size_is_the_middle_one_of_the_longer_side(cfg):
+    cfg.INPUT.LONGEST_EDGE_TRAIN = (100, 40, 64)
+    size = ImageSize.of_mapper(build_mapper(cfg, is_train=True))
+    assert size.of(480, 640) == (48, 64) and size.of(30, 20) == (64, 43)
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["uniform", "sampler"])
+def test_anchors_of_mixed_images_are_those_of_the_loader(cfg, weighted):
+    """In the mean over many: the last class is rare, and its images come four times as often."""
+    model, records = build_model(with_atss(cfg)), records_of(5, 120)
+    factors = np.array(
+        [1 + 3 * any(x["category_id"] == 4 for x in r["annotations"]) for r in records]
+    )
+    mosaic = dataset_of(
+        [{**record, "file_name": ""} for record in records],
+        MosaicMixup(96, mixup_prob=0.5),
+        mapper_of([ResizeLongestEdge((64,))]),
+        partner_weights=factors if weighted else None,
+    )
+    np.random.seed(0)
+    before = np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+    data = TrainingRecords(mosaic._dataset, mosaic.mapper, factors, mosaic)
+    counts = predict_regime(model, data, "ffccr").anchors
+    assert (np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()) == before
+
+    positives = torch.zeros(5)
+    for index in np.random.choice(120, 500, p=factors / factors.sum()):
+        labels, _ = anchor_counts._label_anchors(model, mosaic.draw_objects(index))
+        positives += torch.bincount(labels[labels < 5], minlength=5) / 500
+    torch.testing.assert_close(counts.positives.float(), positives, rtol=0.2, atol=0)
+    assert counts.num_anchors == len(labels)
+    assert (counts.quality > 0.2).all()
+
+
+def test_a_class_that_no_chosen_image_has_takes_the_quality_of_all(cfg, monkeypatch):
+    model, records = build_model(with_atss(cfg)), records_of(4, 20)
+    records[7]["annotations"][0]["category_id"] = 4
+    monkeypatch.setattr(anchor_counts, "_MOST_IMAGES", 10)
+    counts = count_anchors(model, records, SIZE)
+    assert counts.positives[4] > 0
+    assert counts.quality[:4].min() < counts.quality[4] < counts.quality[:4].max()
 
 
 @pytest.mark.parametrize("loss", ["EFL", "EQFL", "FocalLoss"])

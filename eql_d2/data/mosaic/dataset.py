@@ -49,9 +49,10 @@ class MosaicDataset(NumberedDataset):
         partner_weights: Sequence[float] | None = None,
     ):
         if not isinstance(mapper, DatasetMapper):
+            given = f"{type(mapper).__module__}.{type(mapper).__qualname__}"
             raise InputError(
-                f"the mapper of a mosaic is of {type(mapper).__name__}: give one of "
-                "eql_d2.data.DatasetMapper, which reads the other images too"
+                f"the mapper of a mosaic is of {given}: give one of eql_d2.data.DatasetMapper, "
+                "which reads the other images too"
             )
         for key in ("sem_seg_file_name", "proposal_boxes"):
             if len(records) and key in records[0]:
@@ -76,6 +77,18 @@ class MosaicDataset(NumberedDataset):
         mixed = {**mixture.tiles[0].record, "height": size, "width": size}
         image = mixture.read(self.mapper.read)
         return _without_specks(self.mapper.map_image(mixed | {"annotations": annotations}, image))
+
+    def occurrences(self, repeat_factors: Sequence[float] | None = None) -> np.ndarray:
+        """How often each record is among the images of a mixed one, on average; float64 (N,).
+
+        Args:
+            repeat_factors: how often each is the first of them in an epoch; None for once each.
+        """
+        alike = np.ones(len(self))
+        first = alike if repeat_factors is None else np.asarray(repeat_factors, np.float64)
+        others = alike if self._shares is None else np.diff(self._shares, prepend=0)
+        num_others = 3 + self.mixing.mixup_prob
+        return first / first.sum() + num_others * others / others.sum()
 
     def draw_objects(self, index: int) -> Instances:
         """The objects of a mixed image, without reading a pixel: cheap enough to count anchors.

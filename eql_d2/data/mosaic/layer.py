@@ -31,10 +31,7 @@ class Layer:
     def __init__(self, record: dict):
         self.record, self.size, self.transforms = record, _size(record), []
         self.annotations = [x for x in record.get("annotations", ()) if not x.get("iscrowd", 0)]
-        boxes = [
-            BoxMode.convert(x["bbox"], x["bbox_mode"], BoxMode.XYXY_ABS) for x in self.annotations
-        ]
-        self.boxes = clip_boxes(np.array(boxes, dtype=np.float64).reshape(-1, 4), self.size)
+        self.boxes = clip_boxes(_boxes(self.annotations), self.size)
 
     def add(self, transform: Transform, size: tuple[int, int]) -> None:
         """Do one thing more.
@@ -60,10 +57,12 @@ class Layer:
         """The annotations after the transforms, in Detectron2's standard format."""
         transformed = []
         for annotation, box in zip(self.annotations, self.boxes):
-            annotation = detection_utils.transform_instance_annotations(
-                {**annotation}, self.transforms, self.size
-            )
-            annotation["bbox"] = box
+            annotation = {**annotation}
+            if "segmentation" in annotation or "keypoints" in annotation:
+                annotation = detection_utils.transform_instance_annotations(
+                    annotation, self.transforms, self.size
+                )
+            annotation["bbox"], annotation["bbox_mode"] = box, BoxMode.XYXY_ABS
             if isinstance(annotation.get("segmentation"), np.ndarray):
                 mask = np.asfortranarray(annotation["segmentation"])
                 annotation["segmentation"] = mask_util.encode(mask)
@@ -76,3 +75,12 @@ def _size(record: dict) -> tuple[int, int]:
         return record["height"], record["width"]
     header = read_header(record["file_name"])
     return header.height, header.width
+
+
+def _boxes(annotations: list[dict]) -> np.ndarray:
+    """float64 (N, 4), XYXY."""
+    boxes = np.array([x["bbox"] for x in annotations], np.float64).reshape(-1, 4)
+    modes = np.array([x["bbox_mode"] for x in annotations], np.int64)
+    for mode in map(BoxMode, set(modes.tolist())):
+        boxes[modes == mode] = BoxMode.convert(boxes[modes == mode], mode, BoxMode.XYXY_ABS)
+    return boxes

@@ -19,7 +19,7 @@ class AffineTransform(Transform):
     coordinates: there the boxes are (scale - 1) / 2 pixels beside the objects.)
 
     A box becomes the bounding box of its four corners, not cut to the output, as in fvcore;
-    polygons are cut to the output, as by its ``CropTransform``.
+    polygons are cut to the output, as by its ``CropTransform``, which needs shapely.
 
     Args:
         matrix: float (2, 3), from the coordinates of the input to those of the output.

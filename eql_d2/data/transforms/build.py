@@ -19,11 +19,14 @@ def build_augmentation(
         cfg: of Detectron2 and this project.
         is_train: at test they stay as they are.
         augmentations: of Detectron2's mapper.
+
+    Raises:
+        InputError: a value is wrong.
     """
     augmentations = list(augmentations)
     if is_train and cfg.INPUT.LONGEST_EDGE_TRAIN:
         augmentations = [x for x in augmentations if not isinstance(x, ResizeShortestEdge)]
         augmentations.append(ResizeLongestEdge(cfg.INPUT.LONGEST_EDGE_TRAIN))
     if is_train and any(cfg.INPUT.HSV):
-        augmentations.insert(0, RandomHSV(*cfg.INPUT.HSV, image_format=cfg.INPUT.FORMAT))
+        augmentations.insert(0, RandomHSV(cfg.INPUT.HSV, cfg.INPUT.FORMAT))
     return augmentations

@@ -1,6 +1,7 @@
 """Random changes of colour."""
 
 import functools
+from collections.abc import Sequence
 
 import numpy as np
 from detectron2.data.transforms import Augmentation, ColorTransform
@@ -17,11 +18,11 @@ class RandomHSV(Augmentation):
     gain.
 
     As in YOLOX and the YOLOX recipe of EFL, by tables of 256 entries; the hue, on a circle, is
-    multiplied too. One difference: the hue has the 256 steps of Pillow's HSV, in OpenCV's 180. Both
+    multiplied too. One difference: the hue has the 255 steps of Pillow's HSV, in OpenCV's 180. Both
     round, so an image does not come back to the last bit where all factors are 1.
 
     Args:
-        hue, saturation, value: gains; the defaults are those of the recipe.
+        gains: of hue, saturation and value; the defaults are those of the recipe.
         image_format: order of the channels, "BGR" or "RGB".
 
     Raises:
@@ -29,27 +30,27 @@ class RandomHSV(Augmentation):
     """
 
     def __init__(
-        self,
-        hue: float = 0.015,
-        saturation: float = 0.7,
-        value: float = 0.4,
-        image_format: str = "BGR",
+        self, gains: tuple[float, float, float] = (0.015, 0.7, 0.4), image_format: str = "BGR"
     ):
         super().__init__()
-        for name, gain in (("hue", hue), ("saturation", saturation), ("value", value)):
-            fix = "a gain of 0 to 1, for example 0.015, 0.7 and 0.4 for the three"
-            check_argument(f"{name} of RandomHSV (INPUT.HSV)", gain, lambda x: 0 <= x <= 1, fix)
+        fix = "three gains of 0 to 1, for hue, saturation and value, for example (0.015, 0.7, 0.4)"
+        check_argument("gains of RandomHSV (INPUT.HSV)", gains, _are_gains, fix)
         name, fix = "image_format of RandomHSV (INPUT.FORMAT)", "'BGR' or 'RGB'"
         check_argument(name, image_format, _ORDER.__contains__, fix)
+        gains = tuple(gains)
         self._init(locals())
 
     def get_transform(self, image: np.ndarray) -> ColorTransform:
-        gains = np.array([self.hue, self.saturation, self.value])
-        factors = 1 + gains * self._rand_range(-1, 1, 3)
+        factors = 1 + np.array(self.gains) * self._rand_range(-1, 1, 3)
         steps = np.arange(256) * factors[:, None]
-        tables = [steps[0] % 256, *steps[1:].clip(max=255)]
+        # Pillow's circle of hues has 255 steps
+        tables = [steps[0] % 255, *steps[1:].clip(max=255)]
         table = np.concatenate(tables).astype(np.uint8).tolist()
         return ColorTransform(functools.partial(_look_up, table, _ORDER[self.image_format]))
+
+
+def _are_gains(gains: Sequence[float]) -> bool:
+    return len(gains) == 3 and all(0 <= gain <= 1 for gain in gains)
 
 
 def _look_up(table: list[int], order: slice, image: np.ndarray) -> np.ndarray:

@@ -35,7 +35,7 @@ class ResizeLongestEdge(Augmentation):
         height, width = image.shape[:2]
         length = self.lengths[np.random.randint(len(self.lengths))]
         size = ResizeShortestEdge.get_output_shape(height, width, length, length)
-        return ResizeTransform(height, width, *size, self.interp)
+        return ResizeTransform(height, width, *(max(side, 1) for side in size), self.interp)
 
 
 def _are_lengths(lengths: Sequence[int]) -> bool:

@@ -10,12 +10,14 @@ import torch
 from detectron2.config import CfgNode
 from PIL import Image
 
+from ...data.build import mosaic_arguments
 from ...data.category_groups import frequency_groups, group_labels
+from ...data.transforms import build_augmentation
 from ...exceptions import InputError
 from ...losses import build_calibration, build_loss
 from ...messages import shown
 from ...solver.weight_decay import check_overrides
-from ...tasks import TASKS, task_of
+from ...tasks import DETECTION, TASKS, task_of
 from .environment import (
     check_batch_size,
     check_device,
@@ -113,6 +115,26 @@ def _crop(cfg: CfgNode, training: bool) -> Iterator[str]:
     if not several(side, lengths=(2,)).holds(size):
         what = "pixels, whole numbers" if is_pixels else "share of the image, above 0 to 1"
         yield f"INPUT.CROP.SIZE is {size}, TYPE {kind}: give height and width as {what}"
+
+
+def _mosaic(cfg: CfgNode, training: bool) -> Iterator[str]:
+    mosaic, architecture = cfg.INPUT.MOSAIC, cfg.MODEL.META_ARCHITECTURE
+    if not training or not mosaic.ENABLED:
+        return
+    if task_of(architecture) is not DETECTION or architecture == "PanopticFPN":
+        yield (
+            f"INPUT.MOSAIC.ENABLED is True, but {architecture} is trained on label maps or whole "
+            "images, which are not mixed: set it to False"
+        )
+    yield from refusal(mosaic_arguments, cfg)
+
+
+def _augmentations(cfg: CfgNode, training: bool) -> Iterator[str]:
+    architecture = cfg.MODEL.META_ARCHITECTURE
+    for key in ("HSV", "LONGEST_EDGE_TRAIN"):
+        if training and any(cfg.INPUT[key]) and task_of(architecture) is not DETECTION:
+            yield f"INPUT.{key} is {cfg.INPUT[key]}: {architecture} does not read it, leave it out"
+    yield from refusal(build_augmentation, cfg, training, ())
 
 
 def _detections(cfg: CfgNode, training: bool) -> Iterator[str]:
@@ -224,6 +246,8 @@ COMBINATIONS: tuple[tuple[Callable[[CfgNode, bool], Iterator[str]], tuple[str, .
     (_sizes, ("INPUT.M",)),
     (_channels, ("INPUT.FORMAT", "MODEL.PIXEL_")),
     (_crop, ("INPUT.CROP.",)),
+    (_mosaic, ("INPUT.MOSAIC.",)),
+    (_augmentations, ("INPUT.HSV", "INPUT.LONGEST_EDGE_TRAIN")),
     (_detections, ("TEST.DETECTIONS_PER_IMAGE",)),
     (_expected_results, ("TEST.EXPECTED_RESULTS", "DATASETS.TEST")),
     (_device, ("MODEL.DEVICE",)),

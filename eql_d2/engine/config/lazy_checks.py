@@ -94,6 +94,8 @@ def _problems(
     if training:
         overrides = present.get("optimizer.params.weight_decay_overrides", ())
         yield from refusal(check_overrides, overrides)
+    if training and OmegaConf.select(cfg, "dataloader.train.mosaic") is not None:
+        yield from refusal(instantiate, cfg.dataloader.train.mosaic)
     if training and not any(key.startswith("lr_multiplier") for key in wrong):
         yield from _learning_rate(cfg)
 
