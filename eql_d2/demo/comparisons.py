@@ -39,6 +39,7 @@ TWO_STAGE = Task(
 TASKS = {
     "twostage": TWO_STAGE,
     "onestage": TWO_STAGE._replace(runs={"focal": "focal loss", "efl": "EFL"}),
+    "yolox": TWO_STAGE._replace(runs={"qfl": "quality focal loss", "eqfl": "EQFL"}),
     "classification": Task(
         runs={"softmax": "softmax cross entropy", "softmax_eql": "Softmax-EQL"},
         dataset="glyph_crops",
