@@ -180,6 +180,8 @@ def test_other_mappers_and_what_is_not_mixed_are_refused(records):
     theirs = Detectron2Mapper(is_train=True, augmentations=[], image_format="RGB")
     with pytest.raises(InputError, match="give one of eql_d2.data.DatasetMapper"):
         dataset_of(records, MosaicMixup(SIZE), theirs)
+    with pytest.raises(InputError, match=r"\(INPUT.FORMAT\) is 'L': a mosaic mixes 'BGR' or 'RGB'"):
+        dataset_of(records, MosaicMixup(SIZE), mapper_of(image_format="L"))
     for key in ("sem_seg_file_name", "proposal_boxes"):
         with pytest.raises(InputError, match=f"have {key}, which a mosaic does not mix"):
             dataset_of([{**records[0], key: "x"}], MosaicMixup(SIZE))
