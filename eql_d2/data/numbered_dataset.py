@@ -1,4 +1,4 @@
-"""Training data by the number of images that were loaded before: what an image is drawn from."""
+"""Images of the training data, each drawn from the place where it stands in the order."""
 
 import random
 from typing import Any
@@ -29,6 +29,7 @@ class NumberedDataset(Dataset):
         raise NotImplementedError
 
     def __getitem__(self, index: int) -> Any:
+        """As at the start of the training."""
         return self.load(0, index)
 
 

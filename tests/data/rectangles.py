@@ -23,7 +23,8 @@ def corners_of(box):
 def annotation_of(box, category_id=0, segmentation=None):
     """In Detectron2's standard format; a polygon unless a segmentation is given."""
     return {
-        "bbox": [box[0], box[1], box[2] - box[0], box[3] - box[1]],
+        # Detectron2's transforms round down what they make of whole numbers
+        "bbox": [float(x) for x in (box[0], box[1], box[2] - box[0], box[3] - box[1])],
         "bbox_mode": BoxMode.XYWH_ABS,
         "category_id": category_id,
         "segmentation": segmentation or [corners_of(box).ravel().tolist()],

@@ -144,7 +144,7 @@ MOSAIC = ("INPUT.MOSAIC.ENABLED", True, "DATALOADER.ASPECT_RATIO_GROUPING", Fals
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [
-        (("INPUT.MOSAIC.SIZE", 641), r"\(INPUT.MOSAIC.SIZE\) is 641: give an even number"),
+        (("INPUT.MOSAIC.SIZE", 1), r"\(INPUT.MOSAIC.SIZE\) is 1: give a whole number"),
         (("INPUT.MOSAIC.UNTIL", 1.5), r"\(INPUT.MOSAIC.UNTIL\) is 1.5: give the share"),
         (("INPUT.MOSAIC.PARTNERS", "all"), r"\(INPUT.MOSAIC.PARTNERS\) is 'all': give 'uniform'"),
         (("INPUT.MOSAIC.DEGREES", -1.0), r"\(INPUT.MOSAIC.DEGREES\) is -1.0: give"),

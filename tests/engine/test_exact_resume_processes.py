@@ -136,6 +136,19 @@ def segmentation(cfg, data, tmp_path):
     return yaml_run(as_semantic_fpn(cfg), tmp_path, *options)
 
 
+def mosaic(cfg, data, tmp_path):
+    """Images that are mixed until the sixth iteration, partners by the repeat factors, yaml."""
+    cfg.DATALOADER.SAMPLER_TRAIN, cfg.DATALOADER.REPEAT_THRESHOLD = (
+        "RepeatFactorTrainingSampler",
+        0.9,
+    )
+    cfg.DATALOADER.ASPECT_RATIO_GROUPING = False
+    cfg.INPUT.MOSAIC.ENABLED, cfg.INPUT.MOSAIC.SIZE, cfg.INPUT.MOSAIC.UNTIL = True, 64, 0.75
+    cfg.INPUT.MOSAIC.PARTNERS = "sampler"
+    cfg.INPUT.HSV, cfg.INPUT.LONGEST_EDGE_TRAIN = (0.015, 0.7, 0.4), (48, 64, 80)
+    return yaml_run(as_retinanet(cfg), tmp_path, *json_data(data))
+
+
 MATRIX = [
     # task, processes, workers of the whole and of the second half, iterations between evaluations
     (two_stage, 1, (0, 2), (0, 4)),
@@ -143,6 +156,7 @@ MATRIX = [
     (improved_baseline, 1, (2, 2), (3, 0)),
     (classification, 2, (0, 2), (0, 4)),
     (segmentation, 1, (0, 0), (0, 4)),
+    (mosaic, 2, (0, 2), (0, 4)),
 ]
 
 

@@ -73,7 +73,7 @@ def test_a_wrong_value_gets_one_line(word, expected):
     [
         ([], None),
         (["dataloader.train.mosaic.scale=[0,2]"], r"^scale of RandomAffine .* is \[0, 2\]: give"),
-        (["dataloader.train.mosaic.size=7"], "^size of MosaicMixup .* is 7: give an even number"),
+        (["dataloader.train.mosaic.size=1"], "^size of MosaicMixup .* is 1: give a whole number"),
     ],
 )
 def test_a_mosaic_is_checked(tmp_path, words, expected):

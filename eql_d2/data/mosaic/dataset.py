@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 from detectron2.data import DatasetFromList
-from detectron2.data.transforms import AugInput, ColorTransform, Transform
+from detectron2.data.transforms import AugInput, ColorTransform, ResizeTransform, Transform
 from detectron2.structures import BoxMode, Instances
 
 from ...exceptions import InputError
 from ..dataset_mapper import DatasetMapper
 from ..numbered_dataset import NumberedDataset
-from .mixing import Mixture, MosaicMixup
+from .mixing import Mixture, MosaicMixup, black_image
 
 # Objects not wider and higher than this after the last resizing are dropped, in pixels: official
 _SPECK = 1.0
@@ -20,8 +20,9 @@ class MosaicDataset(NumberedDataset):
     """Images mixed by :class:`MosaicMixup`, then augmented by a mapper; the last ones only so.
 
     The order of the official code: a mixed image is to the mapper what an image of the data is, so
-    its augmentations (colour, flip, resizing) come after. Objects that are not wider and higher
-    than one pixel then are dropped. An image of which no object is left stays.
+    its augmentations (colour, flip, resizing) come after. It has ``height`` and ``width`` of the
+    square, the rest is of the image that it was the turn of. Objects that are not wider and higher
+    than one pixel in the end are dropped. An image of which no object is left stays.
 
     Which images are not mixed follows from the number that :class:`ResumableLoader` counts them
     with, so it is exact with any number of workers and after an interruption, and no worker has to
@@ -36,8 +37,8 @@ class MosaicDataset(NumberedDataset):
             relative to the rest; None for all alike, as in the official code.
 
     Raises:
-        InputError: the mapper is of another class, or the images have label maps or proposals,
-            which are not mixed.
+        InputError: the mapper is of another class or reads something else than colours of 8 bits,
+            or the images have label maps or proposals, which are not mixed.
     """
 
     def __init__(
@@ -53,6 +54,11 @@ class MosaicDataset(NumberedDataset):
             raise InputError(
                 f"the mapper of a mosaic is of {given}: give one of eql_d2.data.DatasetMapper, "
                 "which reads the other images too"
+            )
+        if mapper.image_format not in ("BGR", "RGB"):
+            raise InputError(
+                f"image_format of the mapper (INPUT.FORMAT) is {mapper.image_format!r}: a mosaic "
+                "mixes 'BGR' or 'RGB'"
             )
         for key in ("sem_seg_file_name", "proposal_boxes"):
             if len(records) and key in records[0]:
@@ -106,7 +112,7 @@ class MosaicDataset(NumberedDataset):
             for layer in mixture.layers
             for x, box in zip(layer.annotations, layer.boxes)
         ]
-        blank = _Blank(np.zeros((self.mixing.size, self.mixing.size, 3), np.uint8))
+        blank = _Blank(black_image(self.mixing.size, self.mixing.size))
         transforms = self.mapper.augmentations(blank)
         data = {"annotations": annotations}
         self.mapper._transform_annotations(data, transforms, blank.image.shape[:2])
@@ -137,10 +143,12 @@ class MosaicDataset(NumberedDataset):
 
 
 class _Blank(AugInput):
-    """An image of which only the size matters: its colours are not changed."""
+    """An image of which only the size matters: what takes time is not done to its pixels."""
 
     def transform(self, tfm: Transform) -> None:
-        if not isinstance(tfm, ColorTransform):
+        if isinstance(tfm, ResizeTransform):
+            self.image = black_image(tfm.new_h, tfm.new_w)
+        elif not isinstance(tfm, ColorTransform):
             super().transform(tfm)
 
 

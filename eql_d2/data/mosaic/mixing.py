@@ -70,10 +70,10 @@ class MosaicMixup:
 
     Boxes that :func:`survive` refuses are dropped, after the affine map and after the last cut.
 
-    Differences to the official code: the fifth image is resized once, not twice; boxes that the
-    edge of the canvas has cut to a line are dropped, which the official code can keep where the map
-    turns them; the area of a box before the map is taken after scale and shear, not scale alone
-    (0.1 %); and see :class:`AffineTransform`.
+    Differences to the official code: sides are rounded to whole pixels, not cut off; the fifth
+    image is resized once, not twice; boxes that the edge of the canvas has cut to a line are
+    dropped, which the official code can keep where the map turns them; the area of a box before the
+    map is taken after scale and shear, not scale alone (0.1 %); and see :class:`AffineTransform`.
 
     Args:
         size: of the square, in pixels.
@@ -96,12 +96,13 @@ class MosaicMixup:
         mixup_scale: tuple[float, float] = (0.8, 1.6),
     ):
         name = "of MosaicMixup (INPUT.MOSAIC.{})".format
-        fix = "an even number of pixels, for example 640"
-        check_argument(f"size {name('SIZE')}", size, lambda x: x >= 2 and x % 2 == 0, fix)
+        fix = "a whole number of pixels, 2 or more, for example 640"
+        check_argument(f"size {name('SIZE')}", size, lambda x: x >= 2 and x == int(x), fix)
         fix = "a probability, 0 to 1"
         check_argument(f"mixup_prob {name('MIXUP_PROB')}", mixup_prob, lambda x: 0 <= x <= 1, fix)
         fix = "the smallest and the largest factor, above 0, for example (0.8, 1.6)"
         check_argument(f"mixup_scale {name('MIXUP_SCALE')}", mixup_scale, is_range, fix)
+        size = int(size)
         self.size, self.mixup_prob, self.mixup_scale = size, mixup_prob, tuple(mixup_scale)
         self.affine = RandomAffine(degrees, scale, shear, translate, (size, size))
 
@@ -112,10 +113,9 @@ class MosaicMixup:
             record: of the image that it is the turn of, in Detectron2's standard format.
             draw_partner: gives the record of another image at each call.
         """
-        canvas = np.broadcast_to(np.uint8(0), (2 * self.size, 2 * self.size, 3))
         center = np.random.uniform(self.size // 2, 2 * self.size - self.size // 2, 2).astype(int)
         tiles = tuple(Layer(r) for r in (record, *(draw_partner() for _ in range(3))))
-        affine = self.affine.get_transform(canvas)
+        affine = self.affine.get_transform(black_image(2 * self.size, 2 * self.size))
         for i, tile in enumerate(tiles):
             self._place(tile, center, is_right=i % 2 == 1, is_low=i > 1)
             _map(tile, affine)
@@ -148,6 +148,11 @@ class MosaicMixup:
         which = survive(before, layer.boxes, _MIN_SIDE_OF_OVERLAY)
         layer.keep(which)
         return layer if which.any() else None
+
+
+def black_image(height: int, width: int) -> np.ndarray:
+    """uint8 (H, W, 3) that takes up no memory and cannot be written to."""
+    return np.broadcast_to(np.uint8(0), (height, width, 3))
 
 
 def _fit(layer: Layer, side: int) -> None:

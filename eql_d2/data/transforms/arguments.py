@@ -27,7 +27,7 @@ def check_argument(name: str, value: object, holds: Callable[[Any], bool], fix: 
         raise InputError(f"{name} is {shown(value)}: give {fix}")
 
 
-def is_range(value: Any, least: float = 0.0) -> bool:
-    """Whether it is two finite numbers above a least one, of which the second is not smaller."""
+def is_range(value: Any) -> bool:
+    """Whether it is two finite numbers above 0, of which the second is not smaller."""
     low, high = value
-    return least < low <= high < float("inf")
+    return 0 < low <= high < float("inf")
