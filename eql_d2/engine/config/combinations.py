@@ -1,23 +1,20 @@
-"""Checks of several keys of a yaml config together; those of one key are in ``rules.py``.
+"""Checks of several keys of a yaml config together; those of one key are in ``rules.py``, those of
+INPUT in ``input_combinations.py``.
 
 Each check gets the config and whether the run trains, and yields a line for each problem.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from detectron2.config import CfgNode
-from PIL import Image
 
-from ...data.build import mosaic_arguments
 from ...data.category_groups import frequency_groups, group_labels
-from ...data.transforms import build_augmentation
-from ...exceptions import InputError
 from ...losses import build_calibration, build_loss
 from ...messages import shown
 from ...solver.weight_decay import check_overrides
-from ...tasks import DETECTION, TASKS, task_of
+from ...tasks import TASKS, task_of
 from .environment import (
     check_batch_size,
     check_device,
@@ -25,8 +22,9 @@ from .environment import (
     check_output_dir,
     check_precision,
 )
+from .input_combinations import INPUT_COMBINATIONS, Combination
 from .keys import BOX_HEADS, is_read, leaves, value_of
-from .rules import number, several, whole
+from .refusals import refusal
 
 _RESNET_FPN = {
     *("build_resnet_fpn_backbone", "build_retinanet_resnet_fpn_backbone"),
@@ -75,66 +73,6 @@ def _batch_size(cfg: CfgNode, training: bool) -> Iterator[str]:
     size, reference = cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.REFERENCE_WORLD_SIZE
     if training:
         yield from check_batch_size("SOLVER.IMS_PER_BATCH", size, reference)
-
-
-def _sizes(cfg: CfgNode, training: bool) -> Iterator[str]:
-    sizes = cfg.INPUT.MIN_SIZE_TRAIN
-    if cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING == "range" and len(sizes) != 2:
-        yield (
-            f"INPUT.MIN_SIZE_TRAIN is {sizes} and MIN_SIZE_TRAIN_SAMPLING range: give the smallest "
-            "and the largest size, or set the sampling to choice"
-        )
-    if cfg.INPUT.MIN_SIZE_TEST > 0 and cfg.INPUT.MAX_SIZE_TEST < 1:
-        yield (
-            f"INPUT.MAX_SIZE_TEST is {cfg.INPUT.MAX_SIZE_TEST}: give at least 1, or set "
-            "MIN_SIZE_TEST to 0 for images as they are"
-        )
-
-
-def _channels(cfg: CfgNode, training: bool) -> Iterator[str]:
-    image_format = cfg.INPUT.FORMAT
-    try:
-        channels = 3 if image_format in ("BGR", "YUV-BT.601") else Image.getmodebands(image_format)
-    except KeyError:
-        yield f"INPUT.FORMAT is {image_format!r}: give one of 'BGR', 'RGB', 'L', 'YUV-BT.601'"
-        return
-    lengths = len(cfg.MODEL.PIXEL_MEAN), len(cfg.MODEL.PIXEL_STD)
-    if lengths != (channels, channels):
-        yield (
-            f"MODEL.PIXEL_MEAN has {lengths[0]} values, PIXEL_STD {lengths[1]}: INPUT.FORMAT "
-            f"{image_format} has {channels} channels, give a value for each"
-        )
-
-
-def _crop(cfg: CfgNode, training: bool) -> Iterator[str]:
-    kind, size = cfg.INPUT.CROP.TYPE, cfg.INPUT.CROP.SIZE
-    if not cfg.INPUT.CROP.ENABLED:
-        return
-    is_pixels = kind.startswith("absolute")
-    side = whole(1) if is_pixels else number(above=0, most=1)
-    if not several(side, lengths=(2,)).holds(size):
-        what = "pixels, whole numbers" if is_pixels else "share of the image, above 0 to 1"
-        yield f"INPUT.CROP.SIZE is {size}, TYPE {kind}: give height and width as {what}"
-
-
-def _mosaic(cfg: CfgNode, training: bool) -> Iterator[str]:
-    mosaic, architecture = cfg.INPUT.MOSAIC, cfg.MODEL.META_ARCHITECTURE
-    if not training or not mosaic.ENABLED:
-        return
-    if task_of(architecture) is not DETECTION or architecture == "PanopticFPN":
-        yield (
-            f"INPUT.MOSAIC.ENABLED is True, but {architecture} is trained on label maps or whole "
-            "images, which are not mixed: set it to False"
-        )
-    yield from refusal(mosaic_arguments, cfg)
-
-
-def _augmentations(cfg: CfgNode, training: bool) -> Iterator[str]:
-    architecture = cfg.MODEL.META_ARCHITECTURE
-    for key in ("HSV", "LONGEST_EDGE_TRAIN"):
-        if training and any(cfg.INPUT[key]) and task_of(architecture) is not DETECTION:
-            yield f"INPUT.{key} is {cfg.INPUT[key]}: {architecture} does not read it, leave it out"
-    yield from refusal(build_augmentation, cfg, training, ())
 
 
 def _detections(cfg: CfgNode, training: bool) -> Iterator[str]:
@@ -228,26 +166,12 @@ def _no_values() -> torch.Tensor:
     return torch.zeros(0)
 
 
-def refusal(build: Callable, *args: object) -> Iterator[str]:
-    """The line with which a call refuses its arguments, if it does."""
-    try:
-        build(*args)
-    except InputError as error:
-        yield str(error)
-    except Exception:  # of a loss of the user's own, which may want the data: the model will tell
-        return
-
-
 # Each check with the keys that it reads: where one of them is wrong by itself it says nothing.
-COMBINATIONS: tuple[tuple[Callable[[CfgNode, bool], Iterator[str]], tuple[str, ...]], ...] = (
+COMBINATIONS: tuple[Combination, ...] = (
+    *INPUT_COMBINATIONS,
     (_solver, ("SOLVER.",)),
     (_average, ("MODEL.EMA.", "TEST.PRECISE_BN.")),
     (_batch_size, ("SOLVER.IMS_PER_BATCH", "SOLVER.REFERENCE_WORLD_SIZE")),
-    (_sizes, ("INPUT.M",)),
-    (_channels, ("INPUT.FORMAT", "MODEL.PIXEL_")),
-    (_crop, ("INPUT.CROP.",)),
-    (_mosaic, ("INPUT.MOSAIC.",)),
-    (_augmentations, ("INPUT.HSV", "INPUT.LONGEST_EDGE_TRAIN")),
     (_detections, ("TEST.DETECTIONS_PER_IMAGE",)),
     (_expected_results, ("TEST.EXPECTED_RESULTS", "DATASETS.TEST")),
     (_device, ("MODEL.DEVICE",)),

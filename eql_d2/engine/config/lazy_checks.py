@@ -12,7 +12,6 @@ from ...messages import first_line, shown
 from ...solver.weight_decay import check_overrides
 from ...tasks import TASKS
 from ..build import EQLSettings
-from .combinations import refusal
 from .environment import (
     check_batch_size,
     check_device,
@@ -20,6 +19,7 @@ from .environment import (
     check_output_dir,
     check_precision,
 )
+from .refusals import refusal
 from .rules import LAZY_RULES, RULES
 
 _NEEDED = (
