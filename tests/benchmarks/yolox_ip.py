@@ -16,7 +16,7 @@ from PIL import Image
 from tabulate import tabulate
 
 from eql_d2 import add_eql_config
-from eql_d2.data.build import build_mosaic
+from eql_d2.data.build import mosaic_arguments
 from eql_d2.data.mosaic import MosaicDataset
 from eql_d2.tasks import build_mapper
 from tests.benchmarks.memory import peak_memory
@@ -112,7 +112,7 @@ def data_table(rounds: int) -> None:
             records.append({"file_name": str(path), "annotations": annotations, **sizes})
         cfg = config()
         mapper, data = build_mapper(cfg, is_train=True), DatasetFromList(records)
-        mosaic = MosaicDataset(data, mapper, build_mosaic(cfg), num_mixed=len(records))
+        mosaic = MosaicDataset(data, mapper, mosaic_arguments(cfg)["mosaic"], num_mixed=len(records))
         plain = get_cfg()
         plain.INPUT.MIN_SIZE_TRAIN = (640, 672, 704, 736, 768, 800)
         default = DatasetMapper(plain, is_train=True)
