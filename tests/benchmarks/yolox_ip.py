@@ -111,8 +111,11 @@ def data_table(rounds: int) -> None:
             sizes = {"height": 480, "width": 640}
             records.append({"file_name": str(path), "annotations": annotations, **sizes})
         cfg = config()
-        mapper, data = build_mapper(cfg, is_train=True), DatasetFromList(records)
-        mosaic = MosaicDataset(data, mapper, mosaic_arguments(cfg)["mosaic"], num_mixed=len(records))
+        mapper = build_mapper(cfg, is_train=True)
+        data = DatasetFromList(records)
+        mosaic = MosaicDataset(
+            data, mapper, mosaic_arguments(cfg)["mosaic"], num_mixed=len(records)
+        )
         plain = get_cfg()
         plain.INPUT.MIN_SIZE_TRAIN = (640, 672, 704, 736, 768, 800)
         default = DatasetMapper(plain, is_train=True)
