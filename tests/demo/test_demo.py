@@ -61,7 +61,8 @@ def test_both_trainings_of_a_task_differ_in_the_loss_alone(task):
         assert cfg.DATASETS.TEST == (f"{task.dataset}_val",)
         assert cfg.SOLVER.MAX_ITER == task.iters
         configs.append(cfg)
-    losses = [cfg.MODEL.EQL.pop("LOSS") for cfg in configs]
+    # The quality focal loss is EQFL without its scale.
+    losses = [(cfg.MODEL.EQL.pop("LOSS"), cfg.MODEL.EQL.EQFL.pop("SCALE")) for cfg in configs]
     outputs = [cfg.pop("OUTPUT_DIR") for cfg in configs]
     assert configs[0] == configs[1]
     assert losses[0] != losses[1] and outputs[0] != outputs[1]

@@ -83,6 +83,7 @@ def test_special_values_are_right(tiny_cfg, key, value):
         (("SOLVER.MAX_ITER", 0), "is 0: give"),
         (("SOLVER.LR_SCHEDULER_NAME", "cosine"), "give one of 'WarmupMultiStepLR'"),
         (("SOLVER.NESTEROV", True, "SOLVER.MOMENTUM", 0.0), "give a momentum"),
+        (("SOLVER.WEIGHT_DECAY_BIAS", "x"), "is 'x': give a number, 0 or more, or None"),
         (("SOLVER.WEIGHT_DECAY_OVERRIDES", (("(", 0.1),)), "is no pair of a regular expression"),
         (("SOLVER.WEIGHT_DECAY_OVERRIDES", ("bias", 0.1)), "'bias' in WEIGHT_DECAY_OVERRIDES"),
         (("SOLVER.CONSTANT_ITERS", -1), "is -1: give a whole number, 0 or more"),

@@ -90,6 +90,10 @@ _BELOW_ONE = Rule(
     lambda value: is_number(value) and 0 <= value < 1, "a number, 0 or more and below 1"
 )
 _SHARE, _WEIGHT = number(0, 1), number(0)
+# Detectron2 takes None for that of all other parameters.
+_WEIGHT_OR_NONE = Rule(
+    lambda value: value is None or _WEIGHT.holds(value), f"{_WEIGHT.fix}, or None"
+)
 _TEXT = Rule(lambda value: isinstance(value, str), "a text in quotes")
 _BOX_WEIGHTS = several(_POSITIVE, lengths=(4, 5))
 _NORM = one_of(
@@ -147,6 +151,7 @@ _GROUPS: tuple[tuple[Rule, str], ...] = (
         MODEL.ROI_BOX_HEAD.BBOX_REG_LOSS_WEIGHT MODEL.ROI_BOX_HEAD.SMOOTH_L1_BETA
         MODEL.RETINANET.SMOOTH_L1_LOSS_BETA MODEL.SEM_SEG_HEAD.LOSS_WEIGHT""",
     ),
+    (_WEIGHT_OR_NONE, "SOLVER.WEIGHT_DECAY_NORM SOLVER.WEIGHT_DECAY_BIAS"),
     (
         _SHARE,
         """SOLVER.WARMUP_FACTOR SOLVER.POLY_LR_CONSTANT_ENDING DATALOADER.REPEAT_THRESHOLD

@@ -14,8 +14,6 @@ from .combinations import COMBINATIONS
 from .keys import default_config, is_read, leaves
 from .rules import RULES
 
-# Detectron2 takes None for it, besides those whose default it is
-_MAY_BE_NONE = {"SOLVER.WEIGHT_DECAY_NORM"}
 _DEFAULTS = dict(leaves(default_config()))
 
 
@@ -46,7 +44,7 @@ def _problem_of(key: str, value: object) -> str | None:
     if key in RULES:
         return RULES[key].problem(key, value)
     default = _DEFAULTS.get(key)
-    if value is None and default is not None and key not in _MAY_BE_NONE:
+    if value is None and default is not None:
         return f"{key} is None: give a value, for example {shown(default)}"
     if not all(map(math.isfinite, _floats(value))):
         return f"{key} is {shown(value)}: give finite numbers, for example {shown(default)}"
