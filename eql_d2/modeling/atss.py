@@ -1,7 +1,9 @@
 """Assigner and head of the improved one-stage baseline (ATSS, arXiv 1912.02424)."""
 
+from typing import Any
+
 import torch
-from detectron2.config import configurable
+from detectron2.config import CfgNode, configurable
 from detectron2.layers import Conv2d, ShapeSpec, get_norm
 from detectron2.modeling.anchor_generator import build_anchor_generator
 from detectron2.structures import Boxes
@@ -169,12 +171,8 @@ class ATSSHead(nn.Module):
 
     @classmethod
     def from_config(cls, cfg, input_shape):
-        # RetinaNet, which builds its own head first, refuses levels with different numbers.
-        num_anchors = build_anchor_generator(cfg, input_shape).num_cell_anchors[0]
         return {
-            "input_shape": input_shape,
-            "num_classes": cfg.MODEL.RETINANET.NUM_CLASSES,
-            "num_anchors": num_anchors,
+            **head_arguments(cfg, input_shape),
             "conv_dims": [input_shape[0].channels] * cfg.MODEL.RETINANET.NUM_CONVS,
             "norm": cfg.MODEL.RETINANET.NORM,
         }
@@ -195,6 +193,16 @@ class ATSSHead(nn.Module):
             deltas.append(self.bbox_pred(box_feature))
             ious.append(self.iou_pred(box_feature))
         return logits, deltas, ious
+
+
+def head_arguments(cfg: CfgNode, input_shape: list[ShapeSpec]) -> dict[str, Any]:
+    """What each head of a dense detector is told by a config: shapes, classes and anchors."""
+    return {
+        "input_shape": input_shape,
+        "num_classes": cfg.MODEL.RETINANET.NUM_CLASSES,
+        # RetinaNet, which builds its own head first, refuses levels with different numbers.
+        "num_anchors": build_anchor_generator(cfg, input_shape).num_cell_anchors[0],
+    }
 
 
 def _branch(channels: list[int], norm: str) -> nn.Sequential:

@@ -30,13 +30,13 @@ def as_improved_baseline(tiny_cfg):
     return tiny_cfg
 
 
-def features(num_images):
-    return [torch.zeros(num_images, 1, *size) for size in SIZES]
+def features(num_images, sizes=SIZES):
+    return [torch.zeros(num_images, 1, *size) for size in sizes]
 
 
-def random_predictions(num_images):
+def random_predictions(num_images, sizes=SIZES):
     torch.manual_seed(5)
-    logits = [2 * torch.randn(num_images, A * C, *size) for size in SIZES]
-    deltas = [0.3 * torch.randn(num_images, A * 4, *size) for size in SIZES]
-    ious = [torch.randn(num_images, A, *size) for size in SIZES]
+    logits = [2 * torch.randn(num_images, A * C, *size) for size in sizes]
+    deltas = [0.3 * torch.randn(num_images, A * 4, *size) for size in sizes]
+    ious = [torch.randn(num_images, A, *size) for size in sizes]
     return logits, deltas, ious

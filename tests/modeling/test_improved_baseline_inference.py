@@ -2,12 +2,11 @@
 
 import pytest
 import torch
-from detectron2.export.flatten import TracingAdapter
-from detectron2.export.torchscript import scripting_with_instances
 from detectron2.modeling import build_model
-from detectron2.structures import Boxes, ImageList
+from detectron2.structures import ImageList
 
 from eql_d2.modeling.improved_baseline import top_rated_candidates
+from tests.modeling.dense_export import assert_exports_equal_eager
 from tests.modeling.improved_baseline import (
     A,
     C,
@@ -82,17 +81,4 @@ def test_inference_gives_finite_boxes_inside_the_image(cfg):
 
 @pytest.mark.slow
 def test_export_by_tracing_and_scripting_equals_eager(cfg):
-    model = build_model(cfg).eval()
-    images = [255 * torch.rand(3, *size) for size in [(64, 80), (96, 64), (64, 32)]]
-    inputs = [{"image": images[0]}]
-    adapter = TracingAdapter(model, inputs, lambda model, inputs: model(inputs))
-    traced = torch.jit.trace(adapter, (images[0],), check_trace=False)
-    fields = {"pred_boxes": Boxes, "scores": torch.Tensor, "pred_classes": torch.Tensor}
-    scripted = scripting_with_instances(model, fields)
-    for image in images:  # the sizes of the first are no constants of the others
-        expected = model([{"image": image}])[0]["instances"]
-        found = adapter.outputs_schema(traced(image))[0]["instances"]
-        torch.testing.assert_close(found.scores, expected.scores)
-        found = scripted([{"image": image}])[0]
-        kept = found.pred_boxes.nonempty()  # boxes of the padding; eager leaves them out at the end
-        torch.testing.assert_close(found.scores[kept], expected.scores)
+    assert_exports_equal_eager(build_model(cfg))

@@ -3,7 +3,6 @@
 import pytest
 import torch
 from detectron2.config import get_cfg
-from detectron2.export import TracingAdapter, scripting_with_instances
 from detectron2.modeling import build_model
 from detectron2.structures import Boxes
 from detectron2.utils.events import EventStorage
@@ -12,8 +11,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from eql_d2 import InputError, add_eql_config
 from eql_d2.engine.hooks import find_statistics
 from tests.config_twins import build_yaml_model
+from tests.modeling.dense_export import assert_exports_equal_eager
+from tests.modeling.improved_baseline import A, C, features, random_predictions
 from tests.modeling.training_step import batch, losses_of
-from tests.modeling.yolox import SIZES, A, C, as_yolox_ip
+from tests.modeling.yolox import SIZES, as_yolox_ip
 from tests.reference import atss as reference
 from tests.reference.focal_losses import ReferenceEFL, ReferenceEQFL
 
@@ -21,18 +22,6 @@ from tests.reference.focal_losses import ReferenceEFL, ReferenceEQFL
 @pytest.fixture
 def cfg(tiny_cfg):
     return as_yolox_ip(tiny_cfg)
-
-
-def features(num_images):
-    return [torch.zeros(num_images, 1, *size) for size in SIZES]
-
-
-def random_predictions(num_images):
-    torch.manual_seed(5)
-    logits = [2 * torch.randn(num_images, A * C, *size) for size in SIZES]
-    deltas = [0.3 * torch.randn(num_images, A * 4, *size) for size in SIZES]
-    ious = [torch.randn(num_images, A, *size) for size in SIZES]
-    return logits, deltas, ious
 
 
 def delta(anchor, box):
@@ -59,8 +48,8 @@ def test_every_loss_is_that_written_by_hand(cfg, loss, make_reference):
     cfg.MODEL.EQL.EQFL.SCALE = 0.0 if loss == "QFL" else 4.0
     model, slow = build_model(cfg), make_reference()
     instances = [x["instances"] for x in batch(2, 1)]
-    logits, deltas, ious = random_predictions(2)
-    anchors = model.anchor_generator(features(2))
+    logits, deltas, ious = random_predictions(2, SIZES)
+    anchors = model.anchor_generator(features(2, SIZES))
     labels, boxes = model.label_anchors(anchors, instances)
     loss_box_reg, loss_iou, quality = reference.box_losses(
         anchors, labels, boxes, (logits, deltas, ious), C
@@ -84,7 +73,9 @@ def test_every_loss_is_that_written_by_hand(cfg, loss, make_reference):
     rows = torch.tensor(all_logits).flatten(0, 1)
     for _ in range(2):  # the second step has the weights of the first one's statistics
         with EventStorage():
-            found = model.forward_training(None, features(2), (logits, deltas, ious), instances)
+            found = model.forward_training(
+                None, features(2, SIZES), (logits, deltas, ious), instances
+            )
         loss_cls, _ = slow.step(rows, found_labels, num_positive, quality.flatten())
         assert found["loss_cls"].item() == pytest.approx(loss_cls.item(), rel=1e-4)
         assert found["loss_box_reg"].item() == pytest.approx(loss_box_reg, rel=1e-4)
@@ -149,7 +140,7 @@ def test_images_are_padded_to_a_square_of_zeros(cfg, size):
 
 
 def test_anchors_lie_around_the_corners_of_the_cells(cfg):
-    anchors = build_model(cfg).anchor_generator(features(1))
+    anchors = build_model(cfg).anchor_generator(features(1, SIZES))
     assert anchors[0].tensor[:3].tolist() == [
         [-12, -12, 12, 12],
         [-16, -16, 16, 16],
@@ -170,20 +161,7 @@ def test_bf16_autocast_trains_and_predicts(cfg):
 
 @pytest.mark.slow
 def test_export_by_tracing_and_scripting_equals_eager(cfg):
-    model = build_model(cfg).eval()
-    images = [255 * torch.rand(3, *size) for size in [(64, 80), (96, 64), (64, 32)]]
-    inputs = [{"image": images[0]}]
-    adapter = TracingAdapter(model, inputs, lambda model, inputs: model(inputs))
-    traced = torch.jit.trace(adapter, (images[0],), check_trace=False)
-    fields = {"pred_boxes": Boxes, "scores": torch.Tensor, "pred_classes": torch.Tensor}
-    scripted = scripting_with_instances(model, fields)
-    for image in images:  # the sizes of the first are no constants of the others
-        expected = model([{"image": image}])[0]["instances"]
-        found = adapter.outputs_schema(traced(image))[0]["instances"]
-        torch.testing.assert_close(found.scores, expected.scores)
-        found = scripted([{"image": image}])[0]
-        kept = found.pred_boxes.nonempty()  # boxes of the padding; eager leaves them out at the end
-        torch.testing.assert_close(found.scores[kept], expected.scores)
+    assert_exports_equal_eager(build_model(cfg))
 
 
 @pytest.mark.parametrize(

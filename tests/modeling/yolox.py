@@ -1,8 +1,8 @@
 """A narrow YOLOX-IP, for the tests."""
 
 from eql_d2 import EQLYOLOXIP
+from tests.modeling.improved_baseline import C
 
-C, A = 5, 2
 SIZES = [(12, 12), (6, 6), (3, 3)]  # of images of 64 x 80 pixels, padded to 96 x 96
 
 

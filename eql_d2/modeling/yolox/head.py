@@ -2,9 +2,9 @@
 
 from detectron2.config import configurable
 from detectron2.layers import ShapeSpec
-from detectron2.modeling.anchor_generator import build_anchor_generator
 from torch import Tensor, nn
 
+from ..atss import head_arguments
 from .layers import BaseConv
 
 
@@ -40,14 +40,8 @@ class YOLOXHead(nn.Module):
 
     @classmethod
     def from_config(cls, cfg, input_shape):
-        # RetinaNet, which builds its own head first, refuses levels with different numbers.
-        num_anchors = build_anchor_generator(cfg, input_shape).num_cell_anchors[0]
-        return {
-            "input_shape": input_shape,
-            "num_classes": cfg.MODEL.RETINANET.NUM_CLASSES,
-            "num_anchors": num_anchors,
-            "channels": int(256 * cfg.MODEL.YOLOX.WIDTH),
-        }
+        channels = int(256 * cfg.MODEL.YOLOX.WIDTH)
+        return {**head_arguments(cfg, input_shape), "channels": channels}
 
     def forward(self, features: list[Tensor]) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
         """Predict from the features of each level.
