@@ -1,12 +1,14 @@
 """Foreign files and what is made of them, for the tests of the converter."""
 
+import os
 import shlex
 from pathlib import Path
 
+import pytest
 import torch
 from detectron2.config import get_cfg
 
-from eql_d2 import add_eql_config
+from eql_d2 import InputError, add_eql_config
 from eql_d2.checkpoint.conversion import convert_checkpoint
 from tests.reference import foreign_models
 from tests.reference.foreign_models import empty_tensor
@@ -58,3 +60,17 @@ def with_statistics(state, loss, ratio=None, num_classes=4):
         "pos_neg": pos / neg if ratio is None else ratio,
     }
     return {**state, **{f"{loss}.{name}": value for name, value in statistics.items()}}
+
+
+def assert_close(found, expected):
+    """Within 1e-4 of the spread of the values; random weights of many layers make them large."""
+    spread = expected.std()
+    assert spread > 0.01  # neither dead nor constant
+    torch.testing.assert_close(found / spread, expected / spread, rtol=1e-4, atol=1e-4)
+
+
+def assert_refused_in_one_line(tmp_path, state, message):
+    with pytest.raises(InputError, match=message) as error:
+        convert(tmp_path, state)
+    assert "\n" not in str(error.value)
+    assert os.listdir(tmp_path) == ["source.pth"]

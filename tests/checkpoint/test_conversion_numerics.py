@@ -7,7 +7,7 @@ from detectron2.modeling import build_model
 from detectron2.structures import Boxes
 
 from eql_d2.checkpoint import EQLCheckpointer
-from tests.checkpoint.converted import config_of, convert
+from tests.checkpoint.converted import assert_close, config_of, convert
 from tests.reference import foreign_models as foreign
 
 NUM_CLASSES = 4
@@ -29,13 +29,6 @@ def features_of(cfg, model, image):
     """By name, from an RGB image with its channels as the data mapper would order them."""
     image = image if cfg.INPUT.FORMAT == "RGB" else image.flip(0)
     return model.backbone(model.preprocess_image([{"image": image}]).tensor)
-
-
-def assert_close(found, expected):
-    """Within 1e-4 of the spread of the values; random weights of many layers make them large."""
-    spread = expected.std()
-    assert spread > 0.01  # neither dead nor constant
-    torch.testing.assert_close(found / spread, expected / spread, rtol=1e-4, atol=1e-4)
 
 
 @pytest.fixture
