@@ -19,7 +19,13 @@ import matplotlib.pyplot as plt
 
 FOLDER = Path(__file__).parent
 # Anchors a position: predicted ratio of the median rare letter at the prior 0.03
-AT_PRIOR_003 = {6: 0.0482, 1: 0.0916}
+AT_PRIOR_003 = {6: 0.0482, 1: 0.0916, 2: 0.0543}
+# Suffix of the losses, anchors a position, marker and label
+SERIES = (
+    ("", 6, "o", "RetinaNet, six anchors a position"),
+    ("", 1, "s", "RetinaNet, one anchor"),
+    ("_improved", 2, "^", "improved baseline, two anchors"),
+)
 
 
 def ratio(num_anchors: int, prior: float) -> float:
@@ -35,13 +41,16 @@ def main() -> None:
         for row in rows
     }
     figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
-    for num_anchors, marker in ((6, "o"), (1, "s")):
+    for suffix, num_anchors, marker, label in SERIES:
         gains = [
-            (ratio(n, prior), float(row["APr"]) - float(rare[n, prior, seed, "focal"]["APr"]))
+            (
+                ratio(n, prior),
+                float(row["APr"]) - float(rare[n, prior, seed, f"focal{suffix}"]["APr"]),
+            )
             for (n, prior, seed, loss), row in rare.items()
-            if loss == "efl" and n == num_anchors
+            if loss == f"efl{suffix}" and n == num_anchors
         ]
-        axis.plot(*zip(*sorted(gains)), marker, label=f"anchors a position: {num_anchors}")
+        axis.plot(*zip(*sorted(gains)), marker, label=label)
     axis.axvline(1, color="0.6", linewidth=1)
     axis.axhline(0, color="0.6", linewidth=1)
     axis.set(
