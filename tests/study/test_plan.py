@@ -199,4 +199,9 @@ def test_data_options_are_those_of_train_net():
 def test_the_studies_that_come_along_are_valid(path):
     study = read_study(path)
     assert study.output == Path.cwd() / "output/study" / path.stem
-    assert study.generated == ("other_glyphs" if path.stem == "pretraining" else "glyphs")
+    others = {
+        "pretraining": "other_glyphs",
+        "classification": "glyph_crops",
+        "segmentation": "glyph_maps",
+    }
+    assert study.generated == others.get(path.stem, "glyphs")
