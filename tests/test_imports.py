@@ -9,6 +9,7 @@ ROOT = Path(__file__).parents[1] / "eql_d2"
 LAYERS = [
     {
         *("exceptions", "messages", "files", "distributed", "versions", "config"),
+        "loss_config",
         *("gradient_record", "random_numbers"),
     },
     {"losses", "data", "solver", "checkpoint"},

@@ -36,9 +36,9 @@ class EQLCheckpointer(DetectionCheckpointer):
 
     It also loads the files of torchvision's ResNets, by their names, into Detectron2's ``ResNet``.
 
-    A file may hold an average of the model under "model_ema", as those of torchvision's recipes do:
-    the state of an ``AveragedModel`` of PyTorch. To resume a training, model and average are loaded
-    as they are; whatever else a file is loaded for, the model gets the averaged weights.
+    A file may hold an average of the model under "model_ema": the state of an ``AveragedModel`` of
+    PyTorch. To resume a training, model and average are loaded as they are; whatever else a file is
+    loaded for, the model gets the averaged weights.
 
     Args:
         model: to save or load.

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 @dataclasses.dataclass(frozen=True)
 class EQLSettings:
     """``MODEL.EQL`` of a yaml config, as far as a trainer reads it, and ``train.eql`` of a
-    LazyConfig; see ``config.py``."""
+    LazyConfig; see ``loss_config.py``."""
 
     monitor: bool = False
     reset_statistics: bool = False
