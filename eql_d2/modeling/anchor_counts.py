@@ -84,7 +84,7 @@ def count_anchors(
     Returns:
         Means over images, each as often as it is repeated.
     """
-    repeats = [1.0] * len(records) if repeat_factors is None else list(map(float, repeat_factors))
+    repeats = _repeats(records, repeat_factors)
     chosen = _choose(records)
     images = ((repeats[i], _instances(records[i], image_size)) for i in chosen)
     counts = _count(model, images)
@@ -117,7 +117,7 @@ def count_mixed_anchors(
         mosaic: of these records.
         repeat_factors: how often each record occurs in an epoch; None for once each.
     """
-    repeats = [1.0] * len(records) if repeat_factors is None else list(map(float, repeat_factors))
+    repeats = _repeats(records, repeat_factors)
     counts = _count(model, _mixed_instances(mosaic, repeats))
     occurrences = mosaic.occurrences(repeat_factors).tolist()
     instances = _count_instances(model.num_classes, records, occurrences, range(len(records)))
@@ -131,6 +131,10 @@ def _shared(counts: AnchorCounts, positives: Tensor) -> AnchorCounts:
     quality = (cubes.sum() / counts.positives.sum().clamp(min=1e-10)) ** (1 / 3)
     quality = counts.quality.where((counts.positives > 0) | (positives == 0), quality)
     return counts._replace(positives=positives, quality=quality)
+
+
+def _repeats(records: Sequence[dict], repeat_factors: Sequence[float] | None) -> list[float]:
+    return [1.0] * len(records) if repeat_factors is None else list(map(float, repeat_factors))
 
 
 def _choose(records: Sequence[dict]) -> range:

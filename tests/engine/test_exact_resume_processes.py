@@ -137,7 +137,9 @@ def segmentation(cfg, data, tmp_path):
 
 
 def mosaic(cfg, data, tmp_path):
-    """Images that are mixed until the sixth iteration, partners by the repeat factors, yaml."""
+    """Images that are mixed until the sixth iteration, partners by the repeat factors, an average
+    over the steps, yaml."""
+    cfg.MODEL.EMA.DECAY, cfg.MODEL.EMA.WARMUP = 0.9, 4
     cfg.DATALOADER.SAMPLER_TRAIN, cfg.DATALOADER.REPEAT_THRESHOLD = (
         "RepeatFactorTrainingSampler",
         0.9,
