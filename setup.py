@@ -1,4 +1,4 @@
-"""The files of a wheel; all else is in pyproject.toml, which cannot move configs/ into a package."""
+"""What a wheel holds; the rest is in pyproject.toml, which cannot move configs/ into a package."""
 
 from setuptools import find_packages, setup
 
