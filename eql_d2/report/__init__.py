@@ -2,5 +2,7 @@
 
 import importlib.util
 
-if not all(map(importlib.util.find_spec, ("jinja2", "matplotlib"))):
-    raise ImportError("a report needs jinja2 and matplotlib: pip install jinja2 matplotlib")
+# The extra "report": Detectron2 draws with OpenCV and Matplotlib.
+_PACKAGES = {"cv2": "opencv-python-headless", "jinja2": "jinja2", "matplotlib": "matplotlib"}
+if _MISSING := [_PACKAGES[name] for name in _PACKAGES if importlib.util.find_spec(name) is None]:
+    raise ImportError(f"a report needs {', '.join(_MISSING)}: pip install {' '.join(_MISSING)}")
