@@ -39,7 +39,7 @@ zoo: $(VENV)/.ready
 	$(BIN)/python -W ignore -m tests.zoo $(if $(JOBS),--jobs $(JOBS)) $(CONFIGS)
 
 clean:
-	rm -rf $(VENV) output datasets/glyphs datasets/other_glyphs datasets/glyph_crops datasets/glyph_maps build *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) output datasets/glyphs datasets/other_glyphs datasets/glyph_crops datasets/glyph_maps build dist *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The last packages cannot come with the rest: see requirements.txt. Their hashes are pinned.
