@@ -11,14 +11,12 @@ from detectron2.utils import comm
 from detectron2.utils.logger import create_small_table
 from torch import Tensor
 
-from ..data import CategoryTable
+from ..data import SHOT_NAMES, CategoryTable
 from ..exceptions import InputError
 from .evaluated_categories import EvaluatedCategories, mean_known
 from .evaluation_json import write_evaluation
 
 logger = logging.getLogger(__name__)
-
-_NAMES = {"f": "many", "c": "medium", "r": "few"}
 
 
 class ClassificationEvaluator(DatasetEvaluator):
@@ -131,11 +129,11 @@ class ClassificationEvaluator(DatasetEvaluator):
         members = self._categories.members()
         tested = ", ".join(
             f"{name} {len(members[group])} ({int((~np.isnan(accuracy[members[group]])).sum())})"
-            for group, name in _NAMES.items()
+            for group, name in SHOT_NAMES.items()
         )
         logger.info(f"Classes by training images (of them with test images): {tested}")
         means = self._categories.means(accuracy)
-        return {name: means[group] for group, name in _NAMES.items()}
+        return {name: means[group] for group, name in SHOT_NAMES.items()}
 
 
 def rank_of_label(scores: Tensor, label: int) -> int:

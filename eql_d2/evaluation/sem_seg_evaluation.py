@@ -5,12 +5,10 @@ from detectron2.data import MetadataCatalog
 from detectron2.evaluation import SemSegEvaluator as Detectron2SemSegEvaluator
 from detectron2.utils import comm
 
-from ..data import CategoryTable
+from ..data import LABEL_MAP_NAMES, CategoryTable
 from ..data.image_files import MAX_IMAGE_PIXELS, read_label_map
 from .evaluated_categories import EvaluatedCategories
 from .evaluation_json import write_evaluation
-
-_NAMES = {"f": "head", "c": "common", "r": "tail"}
 
 
 class SemSegEvaluator(Detectron2SemSegEvaluator):
@@ -75,7 +73,7 @@ class SemSegEvaluator(Detectron2SemSegEvaluator):
             self._logger.info(f"{over}. No mIoU by group: the training label maps are not known")
         else:
             means = self._categories.means(iou)
-            by_group = {f"mIoU_{name}": means[group] for group, name in _NAMES.items()}
+            by_group = {f"mIoU_{name}": means[group] for group, name in LABEL_MAP_NAMES.items()}
             # Beside mIoU, before the long list of classes
             results["sem_seg"] = metrics = {"mIoU": metrics["mIoU"], **by_group} | metrics
             values = ", ".join(f"{name} {value:.2f}" for name, value in by_group.items())
