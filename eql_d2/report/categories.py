@@ -44,12 +44,18 @@ class TableOfCategories(NamedTuple):
         """Columns that do not depend on the run."""
         names = [str(row["name"]) for row in self.categories]
         groups = [self.group_names.get(row["group"], "–") for row in self.categories]
-        return [
-            Column("category", "text", names),
-            Column("group", "text", groups),
-            Column("images", "count", [row["image_count"] for row in self.categories]),
-            Column("instances", "count", [row["instance_count"] for row in self.categories]),
-        ]
+        columns = [Column("category", "text", names), Column("group", "text", groups)]
+        for title, key in (("images", "image_count"), ("instances", "instance_count")):
+            counts = [row[key] for row in self.categories]
+            if any(count is not None for count in counts):
+                columns.append(Column(title, "count", counts))
+        return columns
+
+    @property
+    def has_untested(self) -> bool:
+        """Whether a category has no score."""
+        scores = (c.values for _, columns in self.of_runs for c in columns if c.kind == "score")
+        return any(None in values for values in scores)
 
     def for_script(self) -> dict:
         """What ``categories.js`` reads: rarest category first."""
@@ -73,7 +79,10 @@ def table_of_categories(runs: Sequence[Run], problems: list[str]) -> TableOfCate
     names = [category["name"] for category in table.categories]
     for run in shown:
         if [category["name"] for category in categories_of(run)] == names:
-            table.of_runs.append((run.name, _columns(run, shown[0], len(names))))
+            columns = _columns(run, shown[0], len(names))
+            if len(runs) > 2:  # of each as much as a page of paper has room for
+                columns = [c for c in columns if c.title == "ratio" or c.kind == "score"]
+            table.of_runs.append((run.name, columns))
         else:
             problems.append(
                 f"{run.name} is not in the table of categories: its categories are not those of "

@@ -151,8 +151,10 @@ def legend_below(figure: Figure, axes: Sequence[Axes], title: str = "") -> None:
             columns = min(len(entries[0][1]), 6)
             figure.legend(*entries[0], loc="outside lower center", ncols=columns, **style)
         return
-    for axis in axes:
-        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.28), ncols=2, **style)
+    for axis, (handles, labels) in zip(axes, entries):
+        if labels:
+            place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.28), "ncols": 2}
+            axis.legend(handles, labels, **place, **style)
 
 
 def run_style(index: int) -> tuple[str, str]:

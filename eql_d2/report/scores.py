@@ -26,6 +26,7 @@ from .drawing import (
     text,
     tidy,
 )
+from .headline import task_words
 from .run import Run, categories_of, group_names, score_name, scores_of
 
 # By the keys of the groups: those of LVIS, then the five of Open Images
@@ -51,7 +52,8 @@ def score_by_image_count(
     """
     task = task or next(iter(runs[0].tables))
     name, _ = category_scores(runs[0], task)
-    figure, axes = panels([run.name for run in runs], f"{task} {name}")
+    score_words = f"{task_words(task)} {name}".strip()
+    figure, axes = panels([run.name for run in runs], score_words)
     sentences, points = [], None
     for axis, run in zip(axes, runs):
         score = category_scores(run, task)[1]
@@ -81,8 +83,8 @@ def score_by_image_count(
         figure.colorbar(points, ax=axes, label="gradient ratio (1 and more: 1)")
     return ReportFigure(
         f"score-by-image-count-{task}",
-        f"{task} {name} and training images",
-        f"{task} {name} of each category against its training images. Mean of the half with fewer "
+        f"{score_words} and training images",
+        f"{score_words} of each category against its training images. Mean of the half with fewer "
         f"images and of that with more: {'; '.join(sentences)}.",
         figure,
     )
@@ -107,20 +109,20 @@ def compare_runs(runs: Sequence[Run], task: str | None = None) -> ReportFigure:
                 "compare runs on the same data"
             )
     name, categories = score_name(runs[0].tables[task]), categories_of(runs[0], task)
-    names = group_names(runs[0], task)
+    names, score_words = group_names(runs[0], task), f"{task_words(task)} {name}".strip()
     groups = {"all": np.arange(len(categories))} | members(categories)
     means = [{group: _mean(score[index]) for group, index in groups.items()} for score in scores]
     changes = [score - scores[0] for score in scores[1:]]
     words = {"all": "all"} | {group: names[group] for group in groups if group != "all"}
     draw = _draw_pair if len(runs) == 2 else _draw_several
-    figure, points = draw([run.name for run in runs], words, means, f"{task} {name}")
+    figure, points = draw([run.name for run in runs], words, means, score_words)
     curves = []
     for index, (run, change) in enumerate(zip(runs[1:], changes), start=1):
         label = text(run.name) if len(runs) > 2 else ""
         curves.append(Curve(change, run_style(index)[0], label, run_style(index)[1], not label))
     draw_categories(points, categories, names, curves)
     points.axhline(0, color=run_style(0)[0], linewidth=1)
-    points.set_ylabel(f"change of {task} {name}")
+    points.set_ylabel(f"change of {score_words}")
     tidy(points)
     if len(runs) > 2:
         points.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=9, frameon=False)
@@ -132,8 +134,8 @@ def compare_runs(runs: Sequence[Run], task: str | None = None) -> ReportFigure:
         sentences.append(f"{run.name}: {', '.join(by_group)}; {better}")
     return ReportFigure(
         f"comparison-{task}",
-        f"{task} {name} against {runs[0].name}",
-        f"{task} {name} against {runs[0].name}, whose means are "
+        f"{score_words} against {runs[0].name}",
+        f"{score_words} against {runs[0].name}, whose means are "
         + ", ".join(f"{words[key]} {_text(value)}" for key, value in means[0].items())
         + f". Difference of {'. '.join(sentences)}.",
         figure,

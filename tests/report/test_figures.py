@@ -67,7 +67,9 @@ def test_alternative_texts_say_what_the_figures_show():
     text = ratio_over_time([baseline]).alternative
     assert "CE: frequent 0.50 to 1.00, common 0.10 to 0.20, rare 0.00 to 0.00" in text
     text = score_by_image_count([baseline]).alternative
-    assert "bbox AP" in text and "CE: 16.7 and 3.3" in text  # the rare ones score 20 here
+    assert (
+        text.startswith("box AP of each category") and "CE: 16.7 and 3.3" in text
+    )  # the rare ones score 20 here
     better = make_run("B", scores=[0, 0, 12, 12, 25, None])
     text = compare_runs([baseline, better]).alternative
     assert "means are all 10.0, frequent 0.0, common 10.0, rare 20.0" in text
@@ -168,8 +170,10 @@ def test_what_does_not_fit_together_is_one_clear_line():
 
 
 def test_accuracy_and_iou_are_scores_too():
-    assert "bbox accuracy" in score_by_image_count([make_run("A", score="accuracy")]).title
-    assert "bbox IoU" in compare_runs([make_run("A", score="IoU")] * 2).title
+    run = make_run("A", score="accuracy", task="classification")
+    assert score_by_image_count([run]).title == "accuracy and training images"
+    runs = [make_run(name, score="IoU", task="my_val/sem_seg") for name in "AB"]
+    assert compare_runs(runs).title == "my_val IoU against A"
 
 
 def test_order_is_by_group_then_images():
