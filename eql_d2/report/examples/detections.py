@@ -23,8 +23,8 @@ from .predictions import find_predictions, load_truth, read_predictions
 
 MOST = 4
 HOW = (
-    "There are as many detections as objects, those of the highest scores. The category in "
-    "question is coloured, all others are grey."
+    "Here the share is that of its largest box. There are as many detections as objects, those of "
+    "the highest scores. The category in question is coloured, all others are grey."
 )
 _PANEL_PIXELS = 480
 _OTHER_COLOR = "#b8bdc4"

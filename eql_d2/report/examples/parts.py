@@ -13,9 +13,9 @@ from ..rendering import data_address
 from ..run import Run, score_name, scores_of
 
 _RULE = (
-    "Shown: of the categories that the test data show, the {number} with the fewest training "
-    "images, but one at least, of equally few the first in the list; of each the test image of "
-    "which it takes the largest share, of equal shares the first by file name."
+    "Of the categories that the test data show, these are the {number} with the fewest training "
+    "images (at least one; of equally few the first in the list), each on the test image of which "
+    "it takes the largest share (of equal shares the first by file name)."
 )
 
 
