@@ -71,8 +71,11 @@ class TerminalProgress(FileProgress):
 
     def show(self, line: str) -> None:
         self.clear()
-        lines = textwrap.wrap(line, max(shutil.get_terminal_size().columns - 1, 20))
-        print("\n".join(lines), end="", file=self._stream, flush=True)
+        # Broken between the trainings: within what is said of one, spaces do not break.
+        parts = (part.replace(" ", "\xa0") for part in line.split("   "))
+        lines = textwrap.wrap("   ".join(parts), max(shutil.get_terminal_size().columns - 1, 20))
+        text = "\n".join(lines).replace("\xa0", " ")
+        print(text, end="", file=self._stream, flush=True)
         self._height = len(lines)
 
     def clear(self) -> None:

@@ -145,11 +145,15 @@ def test_on_a_terminal_the_line_takes_the_place_of_the_one_before(monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     stream = io.StringIO()
     progress = TerminalProgress(stream)
-    progress.show("a line of fifty-three letters, which is more than 40 of them")
-    assert stream.getvalue().count("\n") == 1  # two lines, and none after them
+    progress.show("[   9 s] 0 of 2 done   a/seed1 20/60 loss 1.00   b/seed1 20/60 loss 1.00")
+    assert stream.getvalue().split("\n") == [
+        "[   9 s] 0 of 2 done",
+        "a/seed1 20/60 loss 1.00",
+        "b/seed1 20/60 loss 1.00",
+    ]
     stream.truncate(0)
     progress.show("short")
-    assert stream.getvalue().lstrip("\0") == "\r\x1b[A\x1b[Jshort"
+    assert stream.getvalue().lstrip("\0") == "\r\x1b[A\x1b[A\x1b[Jshort"
     stream.truncate(0)
     progress.clear()
     progress.clear()
