@@ -4,12 +4,15 @@ A new task is an entry of ``TASKS``, and a file in ``modeling/``.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from detectron2.config import CfgNode
 from torch import nn
 
 from .data import (
+    GROUP_NAMES,
+    LABEL_MAP_NAMES,
+    SHOT_NAMES,
     ClassificationMapper,
     DatasetMapper,
     SemSegMapper,
@@ -47,6 +50,7 @@ class Task:
         results: what evaluators of the task call their results, and the words for it.
         metrics: those of the first table of a report, in its order: words, and the group of
             categories whose size is shown.
+        group_names: what the task calls the groups of its categories, by their keys.
         test_batch_size: images that go through the network together at test.
     """
 
@@ -55,6 +59,7 @@ class Task:
     mapper: Callable
     results: Mapping[str, str]
     metrics: Mapping[str, tuple[str, str | None]]
+    group_names: Mapping[str, str] = dataclasses.field(default_factory=lambda: GROUP_NAMES)
     test_batch_size: int = 1
 
 
@@ -110,6 +115,7 @@ CLASSIFICATION = Task(
         "medium": ("accuracy medium-shot", "c"),
         "many": ("accuracy many-shot", "f"),
     },
+    group_names=SHOT_NAMES,
     # Crops of one size go through the network together; Detectron2 takes one image at a time.
     test_batch_size=32,
 )
@@ -127,6 +133,7 @@ SEGMENTATION = Task(
         "mACC": ("mean accuracy of the classes", None),
         "pACC": ("accuracy of the pixels", None),
     },
+    group_names=LABEL_MAP_NAMES,
 )
 
 # The first one that has a meta architecture counts; one of the user's own counts as detection.
@@ -136,6 +143,12 @@ TASKS = [DETECTION, CLASSIFICATION, SEGMENTATION]
 def task_of(meta_architecture: str) -> Task:
     """Task of a meta architecture, by its class name."""
     return next((task for task in TASKS if meta_architecture in task.class_counts), DETECTION)
+
+
+def task_of_results(names: Iterable[str]) -> Task | None:
+    """The first task that has one of these results, "bbox" or "my_val/bbox"; None if none has."""
+    found = {name.rpartition("/")[2] for name in names}
+    return next((task for task in TASKS if found & task.results.keys()), None)
 
 
 def build_mapper(cfg: CfgNode, is_train: bool) -> Callable[[dict], dict]:

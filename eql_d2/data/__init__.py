@@ -3,6 +3,8 @@ from .build import build_mosaic_train_loader, build_train_loader, instantiate_tr
 from .category_counts import CategoryCounts, count_categories
 from .category_groups import (
     GROUP_NAMES,
+    LABEL_MAP_NAMES,
+    SHOT_NAMES,
     CategoryGroups,
     frequency_groups,
     group_by_instances,

@@ -1,7 +1,7 @@
 """Groups of categories by how often they occur in the training data, and the rule as text."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Real
 
 import numpy as np
@@ -15,6 +15,9 @@ GROUP_NAMES = {
     "r": "rare",
     **{part: f"group {part} of 5" for part in "54321"},
 }
+# What image classification and semantic segmentation call the same groups
+SHOT_NAMES = {"f": "many", "c": "medium", "r": "few"}
+LABEL_MAP_NAMES = {"f": "head", "c": "common", "r": "tail"}
 QUANTILES = ("1", "2", "3", "4", "5")
 
 
@@ -54,10 +57,15 @@ def frequency_groups(
     return ["r" if count <= rare else "c" if count <= common else "f" for count in image_count]
 
 
-def group_by_images(image_count: Sequence[int], thresholds: tuple[int, int]) -> CategoryGroups:
-    """:func:`frequency_groups` with the rule."""
-    how = f"rare to {thresholds[0]}, common to {thresholds[1]} training images"
-    rule = f"rare / common / frequent: {how}"
+def group_by_images(
+    image_count: Sequence[int],
+    thresholds: tuple[int, int],
+    names: Mapping[str, str] = GROUP_NAMES,
+) -> CategoryGroups:
+    """:func:`frequency_groups` with the rule, in the task's names of the groups."""
+    rare, common, frequent = (names[group] for group in "rcf")
+    how = f"{rare} to {thresholds[0]}, {common} to {thresholds[1]} training images"
+    rule = f"{rare} / {common} / {frequent}: {how}"
     return _with_sizes(frequency_groups(image_count, thresholds), rule, "rcf", thresholds)
 
 

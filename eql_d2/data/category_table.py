@@ -14,7 +14,14 @@ from torch import Tensor
 from ..distributed import from_main_process
 from ..exceptions import InputError
 from .category_counts import CategoryCounts, count_categories, count_labels
-from .category_groups import CategoryGroups, group_by_images, group_by_instances, group_labels
+from .category_groups import (
+    GROUP_NAMES,
+    SHOT_NAMES,
+    CategoryGroups,
+    group_by_images,
+    group_by_instances,
+    group_labels,
+)
 from .datasets.open_images.classes import read_categories
 
 # By the name of the data set and whether the number of images is needed: the metadata of the
@@ -71,7 +78,8 @@ def category_table(
     elif evaluator_type == "open_images":
         groups = group_by_instances(counts.instance_count)
     else:
-        groups = group_by_images(counts.image_count, frequency_thresholds)
+        group_names = SHOT_NAMES if evaluator_type == "classification" else GROUP_NAMES
+        groups = group_by_images(counts.image_count, frequency_thresholds, group_names)
     return CategoryTable(counts, groups)
 
 

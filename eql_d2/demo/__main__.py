@@ -9,6 +9,7 @@ the data, trains both side by side, one thread each, then prints and draws the d
 
 import argparse
 import sys
+from pathlib import Path
 
 from ..model_zoo import get_config_file
 from ..report.page import write_report
@@ -17,12 +18,13 @@ from ..study.processes import one_line_exits
 from ..study.results import read_outcomes
 from ..study.runner import run_study
 from .comparisons import TASKS, Task
-from .results import draw, result_table
+from .messages import closing, config_names, opening, short_title
+from .results import draw, result_rows, result_table
 
 
 def demo_study(name: str, task: Task, iters: int, seed: int) -> Study:
     """The study of a demo, in ``output/demo/<name>``."""
-    configs = {run: get_config_file(f"Demo/{task.dataset}_{run}.yaml") for run in task.runs}
+    configs = dict(zip(task.runs, map(get_config_file, config_names(task))))
     content = {
         "output": f"output/demo/{name}",
         "jobs": len(task.runs),
@@ -47,6 +49,22 @@ def check_trained(study: Study) -> None:
             sys.exit("\n".join([*end, f"training {outcome.trial.run} failed: {log}"]))
 
 
+def write_results(study: Study, task: Task, iters: int) -> dict[str, Path]:
+    """Draw the figure and write the page; both say so if the steps were too few.
+
+    Returns:
+        The files, by what they are.
+    """
+    outputs = {trial.run: trial.folder for trial in study.trials}
+    title, tables = "", ()
+    if iters < task.iters:
+        title = short_title(task, iters)
+        tables = [(title, *result_rows(task, outputs))]
+    figure, page = study.output / "demo.png", study.output / "report.html"
+    draw(task, outputs, figure, title)
+    return {"page": write_report(list(outputs.values()), page, tables), "figure": figure}
+
+
 def main(prog: str = "python -m eql_d2.demo") -> None:
     parser = argparse.ArgumentParser(prog=prog, description=__doc__.splitlines()[0])
     parser.add_argument("--task", choices=TASKS, default="twostage", help="what is trained")
@@ -59,13 +77,14 @@ def main(prog: str = "python -m eql_d2.demo") -> None:
         parser.error(f"--iters is {iters}: give 20 or more")
     with one_line_exits():
         study = demo_study(args.task, task, iters, args.seed)
-        print(f"training both for {iters} steps, seed {args.seed}", flush=True)
+        print(opening(args.task, task, iters, args.seed), flush=True)
         run_study(study, anew=True)
         check_trained(study)
-        outputs = {trial.run: trial.folder for trial in study.trials}
-        draw(task, outputs, study.output / "demo.png")
-        page = write_report(list(outputs.values()), study.output / "report.html")
-    print(f"\n{result_table(task, outputs)}\n\nfigure: {study.output / 'demo.png'}\npage: {page}")
+        print("drawing the figure and the page", flush=True)
+        files = write_results(study, task, iters)
+    outputs = {trial.run: trial.folder for trial in study.trials}
+    print(f"\n{result_table(task, outputs)}\n")
+    print(closing(args.task, task, iters, files))
 
 
 if __name__ == "__main__":

@@ -9,24 +9,29 @@ class Task(NamedTuple):
     Attributes:
         runs: Baseline and equalized training: end of the config's name, and name in the table.
         dataset: Start of the configs' names, and name of the generated data set.
-        iters: Training steps.
+        iters: Training steps that show the effect: ``SOLVER.MAX_ITER`` of the configs.
+        minutes: All in all, measured on 2 cores.
         metric: What the numbers are, for the table and the figure.
         groups: Key in ``metrics.json`` and label, with a line for its threshold in the figure.
         categories: File of the numbers of each category, and its key for the number.
+        chapter: Of docs/own_data.md, about the task.
     """
 
     runs: dict[str, str]
     dataset: str
     iters: int
+    minutes: int
     metric: str
     groups: dict[str, str]
     categories: tuple[str, str]
+    chapter: str
 
 
 TWO_STAGE = Task(
     runs={"softmax": "softmax cross entropy", "eqlv2": "EQL v2"},
     dataset="glyphs",
     iters=1600,
+    minutes=8,
     metric="box AP",
     groups={
         "bbox/AP": "all",
@@ -35,15 +40,17 @@ TWO_STAGE = Task(
         "bbox/APf": "frequent",
     },
     categories=("per_category_bbox.json", "AP"),
+    chapter="Boxes: COCO or LVIS format",
 )
 TASKS = {
     "twostage": TWO_STAGE,
     "onestage": TWO_STAGE._replace(runs={"focal": "focal loss", "efl": "EFL"}),
-    "yolox": TWO_STAGE._replace(runs={"qfl": "quality focal loss", "eqfl": "EQFL"}),
+    "yolox": TWO_STAGE._replace(runs={"qfl": "quality focal loss", "eqfl": "EQFL"}, minutes=13),
     "classification": Task(
         runs={"softmax": "softmax cross entropy", "softmax_eql": "Softmax-EQL"},
         dataset="glyph_crops",
         iters=2400,
+        minutes=3,
         metric="accuracy",
         groups={
             "classification/top1": "top-1",
@@ -52,11 +59,13 @@ TASKS = {
             "classification/many": "many",
         },
         categories=("per_category_classification.json", "accuracy"),
+        chapter="Classes: one folder of images for each",
     ),
     "segmentation": Task(
         runs={"softmax": "softmax cross entropy", "softmax_eql": "Softmax-EQL"},
         dataset="glyph_maps",
         iters=1200,
+        minutes=5,
         metric="IoU",
         groups={
             "sem_seg/mIoU": "mIoU",
@@ -65,5 +74,6 @@ TASKS = {
             "sem_seg/mIoU_head": "head",
         },
         categories=("per_category_sem_seg.json", "IoU"),
+        chapter="Label maps: segmentation",
     ),
 }

@@ -21,21 +21,27 @@ def group_values(task: Task, output: Path) -> list[float]:
     return [results[key] for key in task.groups]
 
 
-def result_table(task: Task, outputs: dict[str, Path]) -> str:
-    """Table of the metric by group, and the difference."""
+def result_rows(task: Task, outputs: dict[str, Path]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of the metric by group, and the difference."""
     values = [group_values(task, output) for output in outputs.values()]
     rows = [[task.runs[run], *(f"{v:.1f}" for v in row)] for run, row in zip(outputs, values)]
     rows.append(["difference", *(f"{b - a:+.1f}" for a, b in zip(*values))])
+    return [task.metric, *(label.split("\n")[0] for label in task.groups.values())], rows
+
+
+def result_table(task: Task, outputs: dict[str, Path]) -> str:
+    """The same for a terminal."""
+    header, rows = result_rows(task, outputs)
     return tabulate(
         rows,
-        headers=[task.metric, *(label.split("\n")[0] for label in task.groups.values())],
+        headers=header,
         tablefmt="github",
         disable_numparse=True,
         colalign=("left", *["right"] * len(task.groups)),
     )
 
 
-def draw(task: Task, outputs: dict[str, Path], path: Path) -> None:
+def draw(task: Task, outputs: dict[str, Path], path: Path, title: str = "") -> None:
     """Draw the metric by group, and that of each category against its training images."""
     figure, (bars, points) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     for i, (run, output) in enumerate(outputs.items()):
@@ -57,6 +63,7 @@ def draw(task: Task, outputs: dict[str, Path], path: Path) -> None:
     points.set(xscale="log", xlabel="training images", ylabel=task.metric, title="by category")
     bars.legend()
     points.legend(loc="lower right")
+    figure.suptitle(title)
     figure.savefig(path, dpi=120)
     plt.close(figure)
 

@@ -1,5 +1,6 @@
 """Accuracy of image classification, also by how many training images a class has."""
 
+import functools
 import itertools
 import logging
 
@@ -11,14 +12,13 @@ from detectron2.utils import comm
 from detectron2.utils.logger import create_small_table
 from torch import Tensor
 
-from ..data import CategoryTable
+from ..data import SHOT_NAMES, CategoryTable
 from ..exceptions import InputError
 from .evaluated_categories import EvaluatedCategories, mean_known
 from .evaluation_json import write_evaluation
+from .example_images import ExampleImages
 
 logger = logging.getLogger(__name__)
-
-_NAMES = {"f": "many", "c": "medium", "r": "few"}
 
 
 class ClassificationEvaluator(DatasetEvaluator):
@@ -34,7 +34,9 @@ class ClassificationEvaluator(DatasetEvaluator):
     counts as wrong, and a warning says how many there were.
 
     In `output_dir` it leaves ``per_category_classification.json``: for each class its training
-    images where they are known, its test images and its accuracy, and ``evaluation.json``.
+    images where they are known, its test images and its accuracy, ``evaluation.json``, and
+    ``examples_classification.json``: of each class the first test image, by file name, with the
+    five classes of the highest scores.
 
     Args:
         dataset_name: a registered data set with the metadata `thing_classes`; no file is read.
@@ -62,6 +64,7 @@ class ClassificationEvaluator(DatasetEvaluator):
         # Label and rank of each image; the scores of all would be N x C numbers. Where they are
         # not numbers the rank is C, behind all classes.
         self._results: list[tuple[int, int]] = []
+        self._examples = ExampleImages()
 
     def process(self, inputs: list[dict], outputs: list[dict]) -> None:
         """Note where the label stands among the scores.
@@ -86,10 +89,16 @@ class ClassificationEvaluator(DatasetEvaluator):
             is_number = not scores.isnan().any()
             rank = rank_of_label(scores, image["label"]) if is_number else num_classes
             self._results.append((image["label"], rank))
+            if self._output_dir and "file_name" in image:
+                shares, is_known = {image["label"]: 1.0}, bool(is_number)
+                self._examples.offer(
+                    shares, image["file_name"], functools.partial(_best_classes, scores, is_known)
+                )
 
     def evaluate(self) -> dict[str, dict[str, float]]:
         """Join all processes and compute, in the main process; the others get an empty dict."""
         results = list(itertools.chain.from_iterable(comm.gather(self._results)))
+        self._examples.write(self._output_dir, "classification")
         if not comm.is_main_process():
             return {}
         if not results:
@@ -131,11 +140,17 @@ class ClassificationEvaluator(DatasetEvaluator):
         members = self._categories.members()
         tested = ", ".join(
             f"{name} {len(members[group])} ({int((~np.isnan(accuracy[members[group]])).sum())})"
-            for group, name in _NAMES.items()
+            for group, name in SHOT_NAMES.items()
         )
         logger.info(f"Classes by training images (of them with test images): {tested}")
         means = self._categories.means(accuracy)
-        return {name: means[group] for group, name in _NAMES.items()}
+        return {name: means[group] for group, name in SHOT_NAMES.items()}
+
+
+def _best_classes(scores: Tensor, is_known: bool) -> dict[str, list]:
+    """Class and score of the five of the highest scores; none where they are not numbers."""
+    best = torch.sort(scores, descending=True, stable=True).indices[: 5 if is_known else 0]
+    return {"best": [[int(index), float(scores[index])] for index in best]}
 
 
 def rank_of_label(scores: Tensor, label: int) -> int:

@@ -1,16 +1,19 @@
 """mIoU of semantic segmentation, also of head, common and tail classes."""
 
+import base64
+import io
+
 import numpy as np
 from detectron2.data import MetadataCatalog
 from detectron2.evaluation import SemSegEvaluator as Detectron2SemSegEvaluator
 from detectron2.utils import comm
+from PIL import Image
 
-from ..data import CategoryTable
+from ..data import LABEL_MAP_NAMES, CategoryTable
 from ..data.image_files import MAX_IMAGE_PIXELS, read_label_map
 from .evaluated_categories import EvaluatedCategories
 from .evaluation_json import write_evaluation
-
-_NAMES = {"f": "head", "c": "common", "r": "tail"}
+from .example_images import ExampleImages
 
 
 class SemSegEvaluator(Detectron2SemSegEvaluator):
@@ -20,9 +23,10 @@ class SemSegEvaluator(Detectron2SemSegEvaluator):
     does; so does mIoU, and the log says over how many classes it is. The rule of the groups is
     logged with them; without groups the three are left out.
 
-    In `output_dir` it leaves ``per_category_sem_seg.json``, the IoU of each class, and
-    ``evaluation.json``. The predictions are not kept: Detectron2's class holds the masks of the
-    whole data set in memory.
+    In `output_dir` it leaves ``per_category_sem_seg.json``, the IoU of each class,
+    ``evaluation.json``, and ``examples_sem_seg.json``: of each class the test image that shows most
+    of it, with truth and prediction. The other predictions are not kept: Detectron2's class holds
+    the masks of the whole data set in memory.
 
     Args:
         dataset_name: a registered data set with the metadata `stuff_classes`; its list is read.
@@ -57,13 +61,29 @@ class SemSegEvaluator(Detectron2SemSegEvaluator):
         )
         lookup = np.full(max(256, len(self._label_index)), self._ignore_label, dtype=dtype)
         lookup[: len(self._label_index)] = self._label_index
-        return lookup[labels]
+        self._labels = lookup[labels]  # in which Detectron2 sets ignored pixels to C
+        return self._labels
+
+    def reset(self) -> None:
+        super().reset()
+        self._examples = ExampleImages()
 
     def encode_json_sem_seg(self, sem_seg: np.ndarray, input_file_name: str) -> list:
+        """Called by Detectron2 with each prediction, after it has read the labels of the image."""
+        labels = self._labels
+        if self._table_dir:
+            count = np.bincount(labels.ravel(), minlength=self._num_classes)[: self._num_classes]
+            shares = {int(k): float(count[k] / labels.size) for k in np.flatnonzero(count)}
+            self._examples.offer(
+                shares,
+                input_file_name,
+                lambda: {"truth": _as_png(labels), "prediction": _as_png(sem_seg)},
+            )
         return []
 
     def evaluate(self) -> dict | None:
         """Join all processes and compute, in the main process; the others get None."""
+        self._examples.write(self._table_dir, "sem_seg")
         results = super().evaluate()
         if not comm.is_main_process():
             return None
@@ -75,7 +95,7 @@ class SemSegEvaluator(Detectron2SemSegEvaluator):
             self._logger.info(f"{over}. No mIoU by group: the training label maps are not known")
         else:
             means = self._categories.means(iou)
-            by_group = {f"mIoU_{name}": means[group] for group, name in _NAMES.items()}
+            by_group = {f"mIoU_{name}": means[group] for group, name in LABEL_MAP_NAMES.items()}
             # Beside mIoU, before the long list of classes
             results["sem_seg"] = metrics = {"mIoU": metrics["mIoU"], **by_group} | metrics
             values = ", ".join(f"{name} {value:.2f}" for name, value in by_group.items())
@@ -87,3 +107,10 @@ class SemSegEvaluator(Detectron2SemSegEvaluator):
             folder, self._dataset_name, "SemSegEvaluator", results, categories, num_tested
         )
         return results
+
+
+def _as_png(labels: np.ndarray) -> str:
+    """A label map as PNG of 16 bits in base64; pixels without a label are C."""
+    buffer = io.BytesIO()
+    Image.fromarray(labels.astype(np.uint16)).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()

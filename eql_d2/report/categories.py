@@ -1,15 +1,14 @@
 """The table of all categories: columns and values, for the script of the page to show."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from ..data import GROUP_NAMES
 from .drawing import category_order, loss_record
 from .headline import task_words
-from .run import Run, categories_of, score_name, scores_of
+from .run import Run, categories_of, group_names, score_name, scores_of
 
 
 class Column(NamedTuple):
@@ -32,23 +31,31 @@ class TableOfCategories(NamedTuple):
 
     Attributes:
         categories: ``{"name", "group", "image_count", "instance_count"}`` by class index.
+        group_names: of the task, by the keys of the groups.
         of_runs: name and columns of each run.
     """
 
     categories: list[dict]
+    group_names: Mapping[str, str]
     of_runs: list[tuple[str, list[Column]]]
 
     @property
     def common(self) -> list[Column]:
         """Columns that do not depend on the run."""
         names = [str(row["name"]) for row in self.categories]
-        groups = [GROUP_NAMES.get(row["group"], row["group"] or "–") for row in self.categories]
-        return [
-            Column("category", "text", names),
-            Column("group", "text", groups),
-            Column("images", "count", [row["image_count"] for row in self.categories]),
-            Column("instances", "count", [row["instance_count"] for row in self.categories]),
-        ]
+        groups = [self.group_names.get(row["group"], "–") for row in self.categories]
+        columns = [Column("category", "text", names), Column("group", "text", groups)]
+        for title, key in (("images", "image_count"), ("instances", "instance_count")):
+            counts = [row[key] for row in self.categories]
+            if any(count is not None for count in counts):
+                columns.append(Column(title, "count", counts))
+        return columns
+
+    @property
+    def has_untested(self) -> bool:
+        """Whether a category has no score."""
+        scores = (c.values for _, columns in self.of_runs for c in columns if c.kind == "score")
+        return any(None in values for values in scores)
 
     def for_script(self) -> dict:
         """What ``categories.js`` reads: rarest category first."""
@@ -68,11 +75,14 @@ def table_of_categories(runs: Sequence[Run], problems: list[str]) -> TableOfCate
     shown = [run for run in runs if run.record or run.tables]
     if not shown:
         return None
-    table = TableOfCategories(categories_of(shown[0]), [])
+    table = TableOfCategories(categories_of(shown[0]), group_names(shown[0]), [])
     names = [category["name"] for category in table.categories]
     for run in shown:
         if [category["name"] for category in categories_of(run)] == names:
-            table.of_runs.append((run.name, _columns(run, shown[0], len(names))))
+            columns = _columns(run, shown[0], len(names))
+            if len(runs) > 2:  # of each as much as a page of paper has room for
+                columns = [c for c in columns if c.title == "ratio" or c.kind == "score"]
+            table.of_runs.append((run.name, columns))
         else:
             problems.append(
                 f"{run.name} is not in the table of categories: its categories are not those of "

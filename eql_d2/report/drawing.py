@@ -16,19 +16,40 @@ from .run import Run
 # Okabe and Ito's colours, told apart with any colour vision; the line styles do it without colour.
 BLUE, VERMILLION, GREEN = "#0072B2", "#D55E00", "#009E73"
 SKY, ORANGE = "#56B4E9", "#E69F00"
-# By the names of the groups: those of LVIS, then the five of Open Images
+# By the keys of the groups: those of LVIS, then the five of Open Images
 _COLORS = (BLUE, GREEN, VERMILLION, BLUE, SKY, GREEN, ORANGE, VERMILLION)
 _LINES = ("-", "--", "-.", "-", "--", "-.", ":", (0, (1, 1)))
-GROUP_STYLES = dict(zip(GROUP_NAMES.values(), zip(_COLORS, _LINES)))
-RUN_COLORS = ("#000000", BLUE, VERMILLION, GREEN, "#CC79A7", SKY, ORANGE)
+GROUP_STYLES = dict(zip(GROUP_NAMES, zip(_COLORS, _LINES)))
+# Of the runs that are compared with the baseline, which is black
+_RUN_COLORS = (BLUE, VERMILLION, GREEN, "#CC79A7", SKY, ORANGE)
+_RUN_LINES = ("-", "--", ":", "-.")
 _LARGEST_RATIO = 2.0
 # With fewer categories a running mean is each of them.
 SMOOTHED_FROM = 24
 # A smooth line does not gain by more points than it has pixels.
 _MOST_POINTS = 400
-_PANEL = (4.6, 3.7)
+# Width and height of a panel by the number of panels side by side, in inches
+_PANELS = {1: (6.4, 3.9), 2: (4.6, 3.9), 3: (3.5, 3.1)}
 # Of a group's name, as share of a panel
 _LABEL_WIDTH = 0.18
+
+
+class Curve(NamedTuple):
+    """A value for each category, and how it is drawn.
+
+    Attributes:
+        values: (C,) by class index.
+        color: of points and line.
+        label: for the legend; "" for none.
+        line: style of the running mean.
+        has_points: whether each category has its point, beside the running mean.
+    """
+
+    values: np.ndarray
+    color: str | tuple
+    label: str = ""
+    line: str = "-"
+    has_points: bool = True
 
 
 class ReportFigure(NamedTuple):
@@ -76,10 +97,10 @@ def category_order(categories: Sequence[Mapping]) -> np.ndarray:
 
 
 def members(categories: Sequence[Mapping]) -> dict[str, np.ndarray]:
-    """Class indices of each group that has categories, by its name, frequent first."""
+    """Class indices of each group that has categories, by its key, frequent first."""
     groups = np.array([category["group"] for category in categories])
-    indices = {name: np.flatnonzero(groups == group) for group, name in GROUP_NAMES.items()}
-    return {name: index for name, index in indices.items() if len(index)}
+    indices = {group: np.flatnonzero(groups == group) for group in GROUP_NAMES}
+    return {group: index for group, index in indices.items() if len(index)}
 
 
 def even_rows(size: int, most: int) -> np.ndarray:
@@ -103,11 +124,12 @@ def smooth(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def panels(titles: Sequence[str], ylabel: str, *, sharey: bool = True) -> tuple[Figure, list[Axes]]:
-    """A figure with one panel a title, which a single one does not show, two side by side."""
-    columns = min(len(titles), 2)
+    """A figure with one panel a title, which a single one does not show, up to three side by
+    side."""
+    columns = min(len(titles), 3)
     rows = -(-len(titles) // columns)
-    width = _PANEL[0] * columns if columns > 1 else 6.4
-    figure = Figure(figsize=(width, _PANEL[1] * rows), layout="constrained")
+    width, height = _PANELS[columns]
+    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
     grid = figure.subplots(rows, columns, sharey=sharey, squeeze=False)
     for unused in grid.flat[len(titles) :]:
         unused.remove()
@@ -120,6 +142,29 @@ def panels(titles: Sequence[str], ylabel: str, *, sharey: bool = True) -> tuple[
     return figure, axes
 
 
+def legend_below(figure: Figure, axes: Sequence[Axes], title: str = "") -> None:
+    """One legend below all panels where they show the same, else one below each panel."""
+    entries = [axis.get_legend_handles_labels() for axis in axes]
+    style = {"title": title or None, "fontsize": 9, "title_fontsize": 9, "frameon": False}
+    if all(labels == entries[0][1] for _, labels in entries):
+        if entries[0][1]:
+            columns = min(len(entries[0][1]), 6)
+            figure.legend(*entries[0], loc="outside lower center", ncols=columns, **style)
+        return
+    for axis, (handles, labels) in zip(axes, entries):
+        if labels:
+            place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.28), "ncols": 2}
+            axis.legend(handles, labels, **place, **style)
+
+
+def run_style(index: int) -> tuple[str, str]:
+    """Colour and line style of a run by its place; 24 runs beside the baseline, 0, differ."""
+    if index == 0:
+        return "#000000", "-"
+    turn, place = divmod(index - 1, len(_RUN_COLORS))
+    return _RUN_COLORS[place], _RUN_LINES[turn % len(_RUN_LINES)]
+
+
 def tidy(axis: Axes) -> None:
     """A light grid, and no frame where there is no scale."""
     axis.grid(color="0.9", linewidth=0.6)
@@ -130,7 +175,8 @@ def tidy(axis: Axes) -> None:
 def draw_categories(
     axis: Axes,
     categories: Sequence[Mapping],
-    curves: Iterable[tuple[np.ndarray, str | tuple, str]],
+    names: Mapping[str, str],
+    curves: Iterable[Curve],
     *,
     log: bool = False,
 ) -> None:
@@ -139,21 +185,24 @@ def draw_categories(
     Args:
         axis: one of its own, with linear scales.
         categories: with group and image count.
-        curves: values (C,) by class index, colour, and label or "".
+        names: of the groups, by their keys.
+        curves: what is drawn.
         log: show and smooth logarithms; what is 0 has no place on such an axis.
     """
     order, number = category_order(categories), len(categories)
     styles = {60: (9, 0.9), 300: (5, 0.5), 3000: (3, 0.3), np.inf: (2, 0.15)}
     size, alpha = next(style for most, style in styles.items() if number < most)
-    for values, color, label in curves:
+    for values, color, label, line, has_points in curves:
         values = np.where(values > 0, values, np.nan)[order] if log else values[order]
-        axis.plot(values, ".", color=color, markersize=size, alpha=alpha, rasterized=True)
+        if has_points:
+            axis.plot(values, ".", color=color, markersize=size, alpha=alpha, rasterized=True)
         positions, mean = smooth(np.log10(values) if log else values)
         mean = 10**mean if log else mean
-        axis.plot(positions, mean, color=color, label=label, zorder=3, **outline(number))
+        style = {"color": color, "linestyle": line, "label": label, "zorder": 3}
+        axis.plot(positions, mean, **style, **outline(number))
     if log:
         axis.set_yscale("log")
-    _mark_groups(axis, categories)
+    _mark_groups(axis, categories, names)
 
 
 def outline(number: int) -> dict:
@@ -168,14 +217,14 @@ def text(name: str) -> str:
     return name.replace("$", r"\$")
 
 
-def _mark_groups(axis: Axes, categories: Sequence[Mapping]) -> None:
+def _mark_groups(axis: Axes, categories: Sequence[Mapping], names: Mapping[str, str]) -> None:
     groups, total = members(categories), len(categories)
     sizes = np.array([len(index) for index in groups.values()])
     ends = np.cumsum(sizes)
     for end in ends[:-1]:
         axis.axvline(end - 0.5, color="0.55", linewidth=0.8, linestyle=":")
     centres = ends - sizes / 2 - 0.5
-    labels = [f"{name}\n{size:,}" for name, size in zip(groups, sizes)]
+    labels = [f"{names[group]}\n{size:,}" for group, size in zip(groups, sizes)]
     axis.set_xticks(_apart(centres, _LABEL_WIDTH * total, total - 0.5), labels, fontsize=9)
     axis.tick_params(axis="x", length=0)
     axis.grid(visible=False, axis="x")

@@ -9,7 +9,7 @@ from detectron2.config import get_cfg
 
 from ..config import add_eql_config
 from .drawing import members
-from .run import Run, flatten
+from .run import Run, flatten, group_names
 
 # Label, key of a yaml config and of a LazyConfig
 _SETTINGS = (
@@ -108,8 +108,8 @@ def _facts(run: Run) -> dict[str, str]:
             facts[label] = "; ".join(dict.fromkeys(filter(None, texts)))  # each once
     versions = run.evaluations[-1]["versions"] if run.evaluations else {}
     if run.record:
-        groups = reversed(members(run.record.categories).items())
-        sizes = ", ".join(f"{len(index):,} {name}" for name, index in groups)
+        names, groups = group_names(run), reversed(members(run.record.categories).items())
+        sizes = ", ".join(f"{len(index):,} {names[group]}" for group, index in groups)
         facts["Categories"] = f"{len(run.record.categories):,}: {sizes}"
         facts["Gradient record"] = _record(run)
         versions = run.record.versions

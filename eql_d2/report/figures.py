@@ -13,16 +13,18 @@ from .drawing import (
     BLUE,
     GROUP_STYLES,
     VERMILLION,
+    Curve,
     ReportFigure,
     draw_categories,
     drawn_ratio,
     even_rows,
+    legend_below,
     loss_record,
     members,
     panels,
     show_from_zero_to_balance,
 )
-from .run import Run
+from .run import Run, group_names
 from .scores import compare_runs, score_by_image_count
 
 __all__ = [
@@ -55,16 +57,18 @@ def ratio_by_frequency(
         rows = _chosen_rows(run.record.iterations, iterations)
         colors = colormaps["viridis"](np.linspace(0, 0.85, len(rows)))[::-1]  # the last is dark
         labels = [f"{iteration:,}" for iteration in run.record.iterations[rows]]
-        draw_categories(axis, categories, zip(drawn_ratio(values)[rows], colors, labels))
-        axis.legend(title="iteration", fontsize=9, title_fontsize=9)
+        names, curves = group_names(run), map(Curve, drawn_ratio(values)[rows], colors, labels)
+        draw_categories(axis, categories, names, curves)
         last = np.minimum(values.ratio[rows[-1]], 1)  # as in the scalars
-        means = [f"{name} {last[index].mean():.2f}" for name, index in members(categories).items()]
+        groups = members(categories).items()
+        means = [f"{names[group]} {last[index].mean():.2f}" for group, index in groups]
         sentences.append(f"{run.name}, at iteration {labels[-1]}: {', '.join(means)}")
+    legend_below(figure, axes, "iteration")
     show_from_zero_to_balance(axes[0])
     return ReportFigure(
         "ratio-by-frequency",
         "Gradient ratio of the categories",
-        "Gradient ratio of the categories, from frequent to rare. Mean of the groups: "
+        "Gradient ratio of the categories, the most frequent first. Mean of the groups: "
         f"{'; '.join(sentences)}.",
         figure,
     )
@@ -82,18 +86,19 @@ def gradients_by_category(runs: Sequence[Run], loss: str | None = None) -> Repor
     for axis, run in zip(axes, runs):
         categories, values = run.record.categories, loss_record(run, loss)
         positive, negative = values.pos_grad[-1], values.neg_grad[-1]
-        curves = (positive, BLUE, "positive"), (negative, VERMILLION, "negative")
-        draw_categories(axis, categories, curves, log=True)
-        axis.legend(fontsize=9)
+        curves = Curve(positive, BLUE, "positive"), Curve(negative, VERMILLION, "negative")
+        names = group_names(run)
+        draw_categories(axis, categories, names, curves, log=True)
         words = [
-            f"{name} {_imbalance(positive[index], negative[index])}"
-            for name, index in members(categories).items()
+            f"{names[group]} {_imbalance(positive[index], negative[index])}"
+            for group, index in members(categories).items()
         ]
         sentences.append(f"{run.name}: {', '.join(words)}")
+    legend_below(figure, axes)
     return ReportFigure(
         "gradients-by-category",
         "Accumulated positive and negative gradients",
-        "Gradients of each category, added up over the training, from frequent to rare. Median of "
+        "Gradients of each category, added up over the training, most frequent first. Median of "
         f"negative over positive: {'; '.join(sentences)}.",
         figure,
     )
@@ -113,16 +118,17 @@ def ratio_over_time(runs: Sequence[Run], loss: str | None = None) -> ReportFigur
         rows = even_rows(len(ratio), _MOST_ROWS)
         iterations, medians = run.record.iterations[rows], []
         marker = "o" if len(rows) < 10 else ""
-        for name, index in members(run.record.categories).items():
+        names = group_names(run)
+        for group, index in members(run.record.categories).items():
             low, median, high = np.nanpercentile(ratio[np.ix_(rows, index)], [25, 50, 75], axis=1)
-            color, line = GROUP_STYLES[name]
+            color, line = GROUP_STYLES[group]
             axis.fill_between(iterations, low, high, color=color, alpha=0.18, linewidth=0)
             style = {"color": color, "linestyle": line, "marker": marker, "markersize": 4}
-            axis.plot(iterations, median, label=name, **style)
-            medians.append(f"{name} {median[0]:.2f} to {median[-1]:.2f}")
+            axis.plot(iterations, median, label=names[group], **style)
+            medians.append(f"{names[group]} {median[0]:.2f} to {median[-1]:.2f}")
         axis.set_xlabel("iteration")
-        axis.legend(title="median, middle half", fontsize=9, title_fontsize=9)
         sentences.append(f"{run.name}: {', '.join(medians)}")
+    legend_below(figure, axes, "median, and the middle half")
     show_from_zero_to_balance(axes[0])
     return ReportFigure(
         "ratio-over-time",

@@ -9,38 +9,61 @@ from .run import Run
 
 _RESULTS = {name: words for task in TASKS for name, words in task.results.items()}
 _METRICS = {metric: words for task in TASKS for metric, words in task.metrics.items()}
+_TITLE = "last evaluation, in percent"
 
 
 def headline(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]:
     """Header and rows: results of the last evaluation of each run, and changes from the first.
 
-    What only some runs have is shown as "–".
+    One or two runs have a column each; of more each has a row. What only some runs have is shown
+    as "–".
     """
-    record = next((run.record for run in runs if run.record), None)
-    sizes = Counter(category["group"] for category in record.categories) if record else {}
-    keys = dict.fromkeys(key for run in runs for key in run.metrics)
+    metrics = _metrics(runs)
+    if len(runs) > 2:
+        first = runs[0].metrics
+        rows = [[runs[0].name, *(_text(first.get(key, math.nan)) for key in metrics)]]
+        for run in runs[1:]:
+            values = (run.metrics.get(key, math.nan) for key in metrics)
+            changes = (_with_change(x, first.get(key, math.nan)) for x, key in zip(values, metrics))
+            rows.append([run.name, *changes])
+        return [_TITLE, *metrics.values()], rows if metrics else []
     rows = []
-    for prefix in dict.fromkeys(key.rpartition("/")[0] for key in keys):
-        for metric, (words, group) in _METRICS.items():
-            key = f"{prefix}/{metric}"
-            if key not in keys:
-                continue
-            size = f" ({sizes[group]})" if sizes.get(group) else ""
-            first, *others = (run.metrics.get(key, math.nan) for run in runs)
-            row = [f"{task_words(prefix)} {words}{size}".strip(), _text(first)]
-            for value in others:
-                row += [_text(value), _text(value - first, "+")]
-            rows.append(row)
-    header = ["last evaluation, in percent", runs[0].name]
+    for key, words in metrics.items():
+        first, *others = (run.metrics.get(key, math.nan) for run in runs)
+        row = [words, _text(first)]
+        for value in others:
+            row += [_text(value), _text(value - first, "+")]
+        rows.append(row)
+    header = [_TITLE, runs[0].name]
     for run in runs[1:]:
         header += [run.name, "change"]
     return header, rows
+
+
+def _metrics(runs: Sequence[Run]) -> dict[str, str]:
+    """Words of each metric that is shown, by its key."""
+    record = next((run.record for run in runs if run.record), None)
+    sizes = Counter(category["group"] for category in record.categories) if record else {}
+    keys = dict.fromkeys(key for run in runs for key in run.metrics)
+    shown = {}
+    for prefix in dict.fromkeys(key.rpartition("/")[0] for key in keys):
+        for metric, (words, group) in _METRICS.items():
+            key = f"{prefix}/{metric}"
+            if key in keys:
+                size = f" ({sizes[group]})" if sizes.get(group) else ""
+                shown[key] = f"{task_words(prefix)} {words}{size}".strip()
+    return shown
 
 
 def task_words(task: str) -> str:
     """In words, before the name of a score: "box" of "bbox", "my_val mask" of "my_val/segm"."""
     dataset, _, name = task.rpartition("/")
     return f"{dataset} {_RESULTS.get(name, name)}".strip()
+
+
+def _with_change(value: float, first: float) -> str:
+    change = f" ({_text(value - first, '+')})" if math.isfinite(value - first) else ""
+    return _text(value) + change
 
 
 def _text(value: float, sign: str = "") -> str:

@@ -59,8 +59,9 @@ def write_report(
     write_page(
         path,
         "run.html",
-        title=f"{', '.join(names[1:])} against {names[0]}" if len(runs) > 1 else names[0],
+        title=_title(names),
         several=len(runs) > 1,
+        many=len(runs) > 2,
         problems=problems,
         tables=tables,
         results=headline(runs),
@@ -73,6 +74,14 @@ def write_report(
         has_defaults=has_defaults(runs),
     )
     return path
+
+
+def _title(names: Sequence[str]) -> str:
+    first, *others = names
+    if not others:
+        return first
+    compared = ", ".join(others) if len(others) < 3 else f"{len(others)} runs"
+    return f"{compared} against {first}"
 
 
 def _default_path(output_dirs: Sequence[str | os.PathLike]) -> Path:

@@ -2,14 +2,14 @@
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from tabulate import tabulate
 
-from ..data import GROUP_NAMES, CategoryTable, Limits, count_categories
+from ..data import GROUP_NAMES, SHOT_NAMES, CategoryTable, Limits, count_categories
 from ..data.category_groups import group_by_images
 from ..data.datasets.class_folders import read_class_folder
 from ..data.datasets.json_instances import read_json_instances
@@ -32,6 +32,7 @@ class DataProfile(NamedTuple):
         repeat_factors: float64 (C,), nan for a category without images.
         repeated_images: images of an epoch with repeat factor sampling.
         records: the data in Detectron2's standard format.
+        group_names: of the task, by the keys of the groups.
     """
 
     name: str
@@ -41,6 +42,7 @@ class DataProfile(NamedTuple):
     repeat_factors: np.ndarray
     repeated_images: float
     records: Sequence[dict]
+    group_names: Mapping[str, str]
 
     @property
     def categories(self) -> list[dict]:
@@ -65,13 +67,14 @@ def profile_data(
     """
     path = os.fspath(path)
     if os.path.isdir(path):
-        names, records = read_class_folder(path, path)
+        (names, records), group_names = read_class_folder(path, path), SHOT_NAMES
     else:
         names, records = read_json_instances(path, path, "", _LIMITS)
+        group_names = GROUP_NAMES
     counts = count_categories(records, names)
     if counts.num_images == 0:
         raise InputError(f"{path} has no annotated image: there is nothing to count")
-    table = CategoryTable(counts, group_by_images(counts.image_count, thresholds))
+    table = CategoryTable(counts, group_by_images(counts.image_count, thresholds, group_names))
     factors = repeat_factors(counts.image_count, counts.num_images, repeat_threshold)
     of_images = [
         max(factors[annotation["category_id"]] for annotation in annotations)
@@ -86,6 +89,7 @@ def profile_data(
         factors,
         float(np.sum(of_images)),
         records,
+        group_names,
     )
 
 
@@ -143,7 +147,7 @@ def profile_groups(profile: DataProfile) -> tuple[list[str], list[list[str]]]:
     rare, common = profile.thresholds
     limits = {"r": f"at most {rare:,} images", "c": f"at most {common:,}", "f": "more"}
     masks = {"all": np.ones(len(groups), dtype=bool)}
-    masks |= {f"{GROUP_NAMES[g]} ({limit})": groups == g for g, limit in limits.items()}
+    masks |= {f"{profile.group_names[g]} ({limit})": groups == g for g, limit in limits.items()}
     rows = []
     for name, index in masks.items():
         factors = profile.repeat_factors[index & (images > 0)]

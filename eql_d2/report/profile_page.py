@@ -5,10 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data import GROUP_NAMES
 from ..modeling import InitialRegime
 from .categories import TableOfCategories, rounded
-from .drawing import BLUE, VERMILLION, ReportFigure, draw_categories, panels
+from .drawing import BLUE, VERMILLION, Curve, ReportFigure, draw_categories, legend_below, panels
 from .profile import DataProfile, gini, profile_facts, profile_groups
 from .regime import regime_rows, regime_sentences
 from .rendering import save_figures, write_page
@@ -40,7 +39,7 @@ def write_profile(
         facts=profile_facts(profile),
         regime=None if regime is None else (regime_rows(regime), regime_sentences(regime)),
         figures=save_figures([draw_profile(profile)], path.parent / "figures"),
-        table=TableOfCategories(profile.categories, [("", [factors])]),
+        table=TableOfCategories(profile.categories, profile.group_names, [("", [factors])]),
     )
     return path
 
@@ -50,18 +49,19 @@ def draw_profile(profile: DataProfile) -> ReportFigure:
     counts, categories = profile.table.counts, profile.categories
     images, instances, num_images = counts.image_count, counts.instance_count, counts.num_images
     figure, (left, right) = panels(["", ""], "images and instances", sharey=False)
-    curves = (instances, VERMILLION, "instances"), (images, BLUE, "images")
-    draw_categories(left, categories, curves, log=True)
-    left.legend(fontsize=9)
-    draw_categories(right, categories, [(profile.repeat_factors, BLUE, "")])
+    names = profile.group_names
+    curves = Curve(instances, VERMILLION, "instances"), Curve(images, BLUE, "images")
+    draw_categories(left, categories, names, curves, log=True)
+    legend_below(figure, [left])
+    draw_categories(right, categories, names, [Curve(profile.repeat_factors, BLUE)])
     right.set_ylabel(f"repeat factor, t = {profile.repeat_threshold:g}")
     right.set_ylim(bottom=0)
     groups = profile.table.groups.groups
-    sizes = ", ".join(f"{groups.count(group):,} {GROUP_NAMES[group]}" for group in "fcr")
+    sizes = ", ".join(f"{groups.count(group):,} {names[group]}" for group in "fcr")
     return ReportFigure(
         "long-tail",
         "Images, instances and repeat factor of the categories",
-        f"{len(groups):,} categories in {num_images:,} images, from frequent to rare: {sizes}. The "
+        f"{len(groups):,} categories in {num_images:,} images, most frequent first: {sizes}. The "
         f"most frequent is in {images.max():,} images, the rarest in {images.min():,}; Gini "
         f"coefficient {gini(images):.2f}. With repeat factor sampling images of the rarest are "
         f"repeated {np.nanmax(profile.repeat_factors):.2f} times.",

@@ -4,6 +4,7 @@ import base64
 import datetime
 import hashlib
 import io
+import itertools
 import os
 import re
 from collections.abc import Iterable
@@ -17,7 +18,8 @@ from ..versions import __version__
 from .drawing import ReportFigure
 
 _FOLDER = Path(__file__).parent
-_SCRIPTS = ("dataTables.min.js", "categories.js")
+_SCRIPTS = ("printing.js",)
+_TABLE_SCRIPTS = ("dataTables.min.js", "categories.js")
 _DOTS_PER_INCH = 150
 # On the page letters of 10 points have 14 pixels.
 _PIXELS_PER_INCH = 100
@@ -59,7 +61,9 @@ def write_page(path: Path, template: str, **values) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    script = "\n".join(_static(name) for name in _SCRIPTS)
+    environment.globals["spans"] = _spans
+    names = (*_SCRIPTS, *_TABLE_SCRIPTS) if values["table"] else _SCRIPTS
+    script = "\n".join(map(_static, names))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = environment.get_template(template).render(
         style=Markup(_static("style.css")),  # no user's text is in these two
@@ -71,6 +75,11 @@ def write_page(path: Path, template: str, **values) -> None:
     )
     with open_atomic(path) as file:
         file.write(page)
+
+
+def _spans(values: Iterable[str]) -> list[tuple[str, int]]:
+    """Each value that is not that of the cell before, and over how many cells it goes."""
+    return [(value, len(list(cells))) for value, cells in itertools.groupby(values)]
 
 
 def _static(name: str) -> str:

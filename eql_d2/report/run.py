@@ -4,7 +4,7 @@ import dataclasses
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ import yaml
 from ..evaluation.evaluation_json import FILE, read_evaluation
 from ..exceptions import InputError
 from ..gradient_record import GradientRecordData, read_record
-from ..tasks import TASKS
+from ..tasks import TASKS, task_of, task_of_results
 
 _SCORES = ("AP", "accuracy", "IoU")
 # A key of metrics.json that an evaluation wrote: task/metric, or data set/task/metric.
@@ -97,6 +97,21 @@ def categories_of(run: Run, task: str | None = None) -> list[dict]:
     table = run.tables[task or next(iter(run.tables))]
     # The instances of a table are those of the test data.
     return [{key: row.get(key) for key in keys[:3]} | {"instance_count": None} for row in table]
+
+
+def group_names(run: Run, task: str | None = None) -> Mapping[str, str]:
+    """What the task of the run calls the groups of its categories, by their keys.
+
+    Args:
+        run: its results tell the task; before its first evaluation its model.
+        task: of the table that is shown, where a run has tables of several tasks.
+    """
+    results = [task] if task else [*run.tables, *(key.rpartition("/")[0] for key in run.metrics)]
+    if found := task_of_results(results):
+        return found.group_names
+    settings = dict(flatten(run.config))
+    model = settings.get("MODEL.META_ARCHITECTURE", settings.get("model._target_", ""))
+    return task_of(str(model).rpartition(".")[2]).group_names
 
 
 def _load_record(run: Run) -> None:

@@ -3,8 +3,7 @@
 Each function takes runs that have a table of the task and returns a :class:`ReportFigure`.
 """
 
-from collections.abc import Sequence
-from itertools import chain, cycle
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,19 +11,29 @@ from matplotlib.figure import Figure
 
 from ..exceptions import InputError
 from .drawing import (
-    RUN_COLORS,
+    GROUP_STYLES,
     SMOOTHED_FROM,
+    Curve,
     ReportFigure,
     draw_categories,
+    legend_below,
     loss_record,
     members,
     outline,
     panels,
+    run_style,
     smooth,
     text,
     tidy,
 )
-from .run import Run, categories_of, score_name, scores_of
+from .headline import task_words
+from .run import Run, categories_of, group_names, score_name, scores_of
+
+# By the keys of the groups: those of LVIS, then the five of Open Images
+_MARKERS = ("o", "s", "^", "o", "D", "s", "v", "^")
+_GROUP_MARKERS = {
+    group: (color, marker) for (group, (color, _)), marker in zip(GROUP_STYLES.items(), _MARKERS)
+}
 
 
 def score_by_image_count(
@@ -43,7 +52,8 @@ def score_by_image_count(
     """
     task = task or next(iter(runs[0].tables))
     name, _ = category_scores(runs[0], task)
-    figure, axes = panels([run.name for run in runs], f"{task} {name}")
+    score_words = f"{task_words(task)} {name}".strip()
+    figure, axes = panels([run.name for run in runs], score_words)
     sentences, points = [], None
     for axis, run in zip(axes, runs):
         score = category_scores(run, task)[1]
@@ -67,13 +77,14 @@ def score_by_image_count(
         axis.set_xlim(left=0 if count.min() == 0 else 0.8 * count.min())
         axis.set_xlabel("training images")
         low, high = (_mean(half) for half in np.array_split(score[order], 2))
-        sentences.append(f"{run.name}: {low:.1f} and {high:.1f}")
+        sentences.append(f"{run.name}: {_text(low)} and {_text(high)}")
+    legend_below(figure, axes)
     if points is not None:
         figure.colorbar(points, ax=axes, label="gradient ratio (1 and more: 1)")
     return ReportFigure(
         f"score-by-image-count-{task}",
-        f"{task} {name} and training images",
-        f"{task} {name} of each category against its training images. Mean of the half with fewer "
+        f"{score_words} and training images",
+        f"{score_words} of each category against its training images. Mean of the half with fewer "
         f"images and of that with more: {'; '.join(sentences)}.",
         figure,
     )
@@ -98,32 +109,34 @@ def compare_runs(runs: Sequence[Run], task: str | None = None) -> ReportFigure:
                 "compare runs on the same data"
             )
     name, categories = score_name(runs[0].tables[task]), categories_of(runs[0], task)
-    figure = Figure(figsize=(9.4, 4), layout="constrained")
-    bars, points = figure.subplots(1, 2, width_ratios=(1, 1.2))
+    names, score_words = group_names(runs[0], task), f"{task_words(task)} {name}".strip()
     groups = {"all": np.arange(len(categories))} | members(categories)
     means = [{group: _mean(score[index]) for group, index in groups.items()} for score in scores]
-    _draw_bars(bars, [run.name for run in runs], means)
-    bars.set_ylabel(f"{task} {name}, mean of the categories")
-    tidy(bars)
-    bars.grid(visible=False, axis="x")
+    changes = [score - scores[0] for score in scores[1:]]
+    words = {"all": "all"} | {group: names[group] for group in groups if group != "all"}
+    draw = _draw_pair if len(runs) == 2 else _draw_several
+    figure, points = draw([run.name for run in runs], words, means, score_words)
+    curves = []
+    for index, (run, change) in enumerate(zip(runs[1:], changes), start=1):
+        label = text(run.name) if len(runs) > 2 else ""
+        curves.append(Curve(change, run_style(index)[0], label, run_style(index)[1], not label))
+    draw_categories(points, categories, names, curves)
+    points.axhline(0, color=run_style(0)[0], linewidth=1)
+    points.set_ylabel(f"change of {score_words}")
     tidy(points)
-
-    points.axhline(0, color=RUN_COLORS[0], linewidth=1)
-    curves, sentences = [], []
-    for run, score, mean, color in zip(runs[1:], scores[1:], means[1:], cycle(RUN_COLORS[1:])):
-        change = score - scores[0]
-        curves.append((change, color, ""))
-        changes = ", ".join(f"{group} {mean[group] - means[0][group]:+.1f}" for group in groups)
+    if len(runs) > 2:
+        points.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=9, frameon=False)
+    sentences = []
+    for run, mean, change in zip(runs[1:], means[1:], changes):
+        by_group = (f"{words[k]} {_text(mean[k] - means[0][k], '+')}" for k in groups)
         better, known = np.sum(change > 0), np.sum(np.isfinite(change))
-        sentences.append(f"{run.name}: {changes}; {better} of {known} categories are better")
-    draw_categories(points, categories, curves)
-    points.set_ylabel(f"change of {task} {name}")
-    figure.legend(handles=bars.containers, loc="outside lower center", ncols=2, fontsize=9)
+        better = f"{better} of {known} categories are better"
+        sentences.append(f"{run.name}: {', '.join(by_group)}; {better}")
     return ReportFigure(
         f"comparison-{task}",
-        f"{task} {name} against {runs[0].name}",
-        f"{task} {name} against {runs[0].name}, whose means are "
-        + ", ".join(f"{key} {value:.1f}" for key, value in means[0].items())
+        f"{score_words} against {runs[0].name}",
+        f"{score_words} against {runs[0].name}, whose means are "
+        + ", ".join(f"{words[key]} {_text(value)}" for key, value in means[0].items())
         + f". Difference of {'. '.join(sentences)}.",
         figure,
     )
@@ -157,16 +170,47 @@ def _draw_mean(axis: Axes, count: np.ndarray, score: np.ndarray) -> None:
     x, place = np.unique(count[positions], return_inverse=True)
     mean = np.bincount(place, mean) / np.bincount(place)  # one value where counts are equal
     axis.plot(x, mean, color="black", label="running mean", **outline(len(score)))
-    axis.legend(fontsize=9)
 
 
-def _draw_bars(axis: Axes, names: Sequence[str], means: Sequence[dict[str, float]]) -> None:
-    width = 0.8 / len(names)
-    # The baseline black, the others in turn
-    colors = chain(RUN_COLORS[:1], cycle(RUN_COLORS[1:]))
-    for index, (name, mean, color) in enumerate(zip(names, means, colors)):
-        x = np.arange(len(mean)) + (index - (len(names) - 1) / 2) * width
-        drawn = axis.bar(x, mean.values(), width, color=color, label=text(name))
-        if len(names) <= 2:  # more have no room
-            axis.bar_label(drawn, fmt="%.1f", fontsize=9)
-    axis.set_xticks(range(len(means[0])), means[0].keys())
+def _text(value: float, sign: str = "") -> str:
+    return f"{value:{sign}.1f}" if np.isfinite(value) else "without score"
+
+
+def _draw_pair(
+    runs: Sequence[str], groups: Mapping[str, str], means: Sequence[Mapping], score: str
+) -> tuple[Figure, Axes]:
+    """Bars of both runs for each group; the axes are for what differs by category."""
+    figure = Figure(figsize=(9.4, 4), layout="constrained")
+    bars, points = figure.subplots(1, 2, width_ratios=(1, 1.2))
+    for index, (name, mean) in enumerate(zip(runs, means)):
+        x = np.arange(len(groups)) + (index - 0.5) * 0.4
+        values = [mean[group] for group in groups]
+        drawn = bars.bar(x, values, 0.4, color=run_style(index)[0], label=text(name))
+        known = [f"{value:.1f}" if np.isfinite(value) else "" for value in values]
+        bars.bar_label(drawn, known, fontsize=9)
+    bars.set_xticks(range(len(groups)), groups.values())
+    bars.set_ylabel(f"{score}, mean of the categories")
+    tidy(bars)
+    bars.grid(visible=False, axis="x")
+    figure.legend(handles=bars.containers, loc="outside lower center", ncols=2, fontsize=9)
+    return figure, points
+
+
+def _draw_several(
+    runs: Sequence[str], groups: Mapping[str, str], means: Sequence[Mapping], score: str
+) -> tuple[Figure, Axes]:
+    """A row of markers for each run, one for each group; the axes are for what differs by
+    category."""
+    heights = 0.26 * len(runs) + 0.9, max(3.4, 0.2 * len(runs) + 1)
+    figure = Figure(figsize=(9.4, sum(heights)), layout="constrained")
+    rows, points = figure.subplots(2, 1, height_ratios=heights)
+    for group, name in groups.items():
+        color, marker = ("#000000", "|") if group == "all" else _GROUP_MARKERS[group]
+        values = [mean[group] for mean in means]
+        rows.plot(values, range(len(runs)), marker, color=color, markersize=8, label=name)
+    rows.set_yticks(range(len(runs)), [text(name) for name in runs], fontsize=9)
+    rows.set_ylim(len(runs) - 0.5, -0.5)  # the baseline on top
+    rows.set_xlabel(f"{score}, mean of the categories")
+    tidy(rows)
+    rows.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=9, frameon=False)
+    return figure, points

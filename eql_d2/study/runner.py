@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import sys
 import time
 
 from ..exceptions import InputError
@@ -11,10 +12,9 @@ from .data import generate
 from .machine import machine
 from .plan import Study, Trial
 from .processes import locked, start
-from .progress import progress_line
+from .progress import progress_for, progress_line
 from .results import RUN_FILE, problem_of
 
-PROGRESS_SECONDS = 10
 _POLL_SECONDS = 0.2
 
 
@@ -72,6 +72,7 @@ class _Runner:
         self._running: dict[Trial, tuple[subprocess.Popen, float]] = {}
         self._failed: list[Trial] = []
         self._versions, self._machine = versions(), machine()
+        self._progress = progress_for(sys.stdout)
 
     def run(self) -> None:
         self._begun = shown = time.monotonic()
@@ -86,10 +87,11 @@ class _Runner:
                 self._start_ready()
                 time.sleep(_POLL_SECONDS)
                 self._collect()
-                if self._running and time.monotonic() - shown >= PROGRESS_SECONDS:
+                if self._running and time.monotonic() - shown >= self._progress.seconds:
                     shown = time.monotonic()
-                    print(self._progress(), flush=True)
+                    self._progress.show(self._progress_line())
         finally:
+            self._progress.clear()
             # Killed, not asked: what they would save is removed anyhow.
             for process, _ in self._running.values():
                 process.kill()
@@ -127,9 +129,10 @@ class _Runner:
             del self._running[trial]
             (self._failed if exit_code else self._finished).append(trial)
             if exit_code:
+                self._progress.clear()
                 print(f"{trial.name}: {problem_of(trial)}; the others go on", flush=True)
 
-    def _progress(self) -> str:
+    def _progress_line(self) -> str:
         finished = [trial for trial in self._to_do if trial in self._finished]
         return progress_line(
             time.monotonic() - self._begun,

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from tabulate import tabulate
 
+from ..data import GROUP_NAMES
 from ..files import open_atomic
 from ..report.headline import task_words
-from ..tasks import TASKS
+from ..tasks import TASKS, task_of_results
 from .plan import Study
 from .results import RATIO, RESAMPLES, STEP_SECONDS, Outcome, Summary
 
@@ -41,13 +42,14 @@ def study_tables(study: Study, summaries: Sequence[Summary]) -> list[Table]:
     several = len(study.seeds) > 1
     title = "Mean ± standard deviation over the seeds, results in percent"
     title = title if several else "Results in percent"
-    header = ["run", "seeds", *map(_words, metrics)]
+    words = _words(metrics)
+    header = ["run", "seeds", *(words[metric] for metric in metrics)]
     tables = [(title, header, rows(study.runs, metrics, "count", _mean_text))]
     others = [run for run in study.runs if run != study.baseline]
     if others:
         title = f"Difference to {study.baseline}, paired by seed"
         title += ", with 95% interval" if several else ""
-        header = ["run", "pairs", *map(_words, results)]
+        header = ["run", "pairs", *(words[metric] for metric in results)]
         tables.append((title, header, rows(others, results, "pairs", _difference_text)))
     return tables
 
@@ -131,13 +133,18 @@ def _shown(metrics: Iterable[str]) -> list[str]:
     return [*results, *ratios, *(metric for metric in metrics if metric == STEP_SECONDS)]
 
 
-def _words(metric: str) -> str:
-    if metric == STEP_SECONDS:
-        return "s a step"
-    if metric.startswith(RATIO):
-        return f"ratio {metric.removeprefix(RATIO).replace('_', ' ')}"
-    prefix, _, name = metric.rpartition("/")
-    return f"{task_words(prefix)} {_WORDS[name]}".strip()
+def _words(metrics: Sequence[str]) -> dict[str, str]:
+    """Title of the column of each metric; groups bear the names of the task."""
+    task = task_of_results(metric.rpartition("/")[0] for metric in metrics) or TASKS[0]
+    words = {STEP_SECONDS: "s a step"}
+    for group, name in GROUP_NAMES.items():
+        shown = task.group_names.get(group, name)
+        words[RATIO + name.replace(" ", "_")] = f"ratio {shown}"
+    for metric in metrics:
+        prefix, _, name = metric.rpartition("/")
+        if not _is_of_training(metric):
+            words[metric] = f"{task_words(prefix)} {_WORDS[name]}".strip()
+    return words
 
 
 def _mean_text(summary: Summary) -> str:

@@ -9,10 +9,13 @@ from detectron2.config import get_cfg
 
 from eql_d2 import add_eql_config
 from eql_d2.demo import __main__ as demo
+from eql_d2.demo.messages import too_short
 from eql_d2.demo.results import category_values
 from eql_d2.engine import get_parser
 from eql_d2.model_zoo import get_config_file
 from eql_d2.study.runner import run_study
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(params=demo.TASKS)
@@ -45,6 +48,55 @@ def test_table_and_figure_show_the_difference(task, tmp_path):
     assert task.metric in header
     demo.draw(task, outputs, tmp_path / "figure.png")
     assert (tmp_path / "figure.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("name", demo.TASKS)
+def test_the_beginning_says_what_comes_and_the_end_where_to_look(name):
+    task, quick_start = demo.TASKS[name], (ROOT / "docs/quick_start.md").read_text()
+    text = demo.opening(name, task, task.iters, 3)
+    for phase in ("1. data", "2. training", "3. evaluation", "4. page"):
+        assert phase in text
+    assert all(words in text for words in task.runs.values())
+    assert f"{task.iters:,} steps, seed 3" in text and "Short version" not in text
+    assert f"In all about {task.minutes} minutes on 2 cores" in text
+    words = "See what it does" if name == "twostage" else f"TASK={name}`"
+    sentence = quick_start[quick_start.index(words) :]
+    assert re.search(r"\d+ minutes", sentence)[0] == f"{task.minutes} minutes"
+
+    page, figure = Path("report.html"), Path("demo.png")
+    text = demo.closing(name, task, task.iters, {"page": page, "figure": figure})
+    assert text.startswith("Where to look next:") and str(page) in text and str(figure) in text
+    for path in re.findall(r"(?:configs|docs)/[\w/]+\.\w+", text):
+        assert (ROOT / path).exists()
+    assert f"\n## {task.chapter}\n" in (ROOT / "docs/own_data.md").read_text()
+    assert f'docs/own_data.md, "{task.chapter}"' in text
+
+
+@pytest.mark.parametrize("name", demo.TASKS)
+def test_a_short_version_says_so_at_both_ends(name):
+    task = demo.TASKS[name]
+    for text in (demo.opening(name, task, 300, 1), demo.closing(name, task, 300, {})):
+        assert f"300 of {task.iters:,} steps are too few to show the effect" in text
+        assert f"SOLVER.MAX_ITER of the configs is {task.iters:,}: make demo" in text
+        assert name == "twostage" or f"make demo TASK={name} takes" in text
+    minutes = int(re.search(r"In all about (\d+) min", demo.opening(name, task, 300, 1))[1])
+    assert 2 <= minutes <= task.minutes
+    assert too_short(name, task, task.iters) == "" != too_short(name, task, task.iters - 1)
+
+
+def test_figure_and_page_of_a_short_version_say_so(task, tmp_path, monkeypatch):
+    study = demo.demo_study("name", task, 300, 1)
+    trials = [dataclasses.replace(trial, folder=tmp_path / trial.run) for trial in study.trials]
+    for trial in trials:
+        fake_run(task, trial.folder, 10.0)
+    study = dataclasses.replace(study, output=tmp_path, trials=tuple(trials))
+    titles = []
+    monkeypatch.setattr(demo, "draw", lambda *arguments: titles.append(arguments[-1]))
+    monkeypatch.setattr(demo, "write_report", lambda folders, path, tables: tables)
+    (title, header, rows), *others = demo.write_results(study, task, 300)["page"]
+    assert titles == [f"300 of {task.iters:,} steps are too few to show the effect"] == [title]
+    assert header[0] == task.metric and rows[-1][0] == "difference" and not others
+    assert demo.write_results(study, task, task.iters)["page"] == () and titles[1] == ""
 
 
 def test_categories_without_test_images_are_left_out_of_the_figure(task, tmp_path):

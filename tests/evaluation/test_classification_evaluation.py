@@ -12,6 +12,7 @@ from eql_d2 import InputError
 from eql_d2.distributed import end_process_group
 from eql_d2.evaluation import ClassificationEvaluator, build_evaluator
 from eql_d2.evaluation.classification_evaluation import rank_of_label
+from eql_d2.evaluation.example_images import read_example_images
 
 from .training_categories import trained_on
 
@@ -39,7 +40,12 @@ def predictions():
         own = scores.pop(rank)
         scores.insert(label, own)
         outputs.append({"scores": torch.tensor(scores)})
-    return [{"label": label, "image_id": i} for i, label in enumerate(LABELS)], outputs
+    images = [
+        # The first by name comes last.
+        {"label": label, "image_id": i, "file_name": f"{'zyxwvutsrqp'[i]}.png"}
+        for i, label in enumerate(LABELS)
+    ]
+    return images, outputs
 
 
 def evaluate(inputs, outputs, **kwargs):
@@ -76,6 +82,22 @@ def test_accuracies_by_hand(tmp_path):
         "accuracy": 75.0,
     }
     assert table[6]["accuracy"] is None and table[6]["instance_count"] == 0
+
+
+def test_the_first_image_of_each_class_is_left_with_its_best_classes(tmp_path):
+    inputs, outputs = predictions()
+    outputs[5]["scores"][:] = math.nan
+    evaluate(inputs, outputs, output_dir=str(tmp_path))
+    chosen, images = read_example_images(tmp_path / "examples_classification.json")
+    assert chosen == {0: "w.png", 1: "u.png", 2: "t.png", 3: "r.png", 4: "q.png", 5: "p.png"}
+    assert images.keys() == set(chosen.values())
+    best = images["w.png"]["best"]
+    assert [index for index, _ in best] == [1, 0, 2, 3, 4]  # the label has the second rank
+    assert [score for _, score in best] == pytest.approx([0.7, 0.6, 0.5, 0.4, 0.3])
+    assert images["u.png"]["best"] == []  # scores that are not numbers
+    (tmp_path / "examples_classification.json").write_text('{"categories": [{}]}')
+    with pytest.raises(InputError, match="is damaged: evaluate again"):
+        read_example_images(tmp_path / "examples_classification.json")
 
 
 def test_group_without_test_images_is_nan_and_no_error():
@@ -170,6 +192,7 @@ def test_two_ranks_give_what_one_gives(tmp_path):
     )
     assert json.loads((tmp_path / "0.json").read_text()) == expected
     assert json.loads((tmp_path / "1.json").read_text()) == {}
-    name = "per_category_classification.json"
-    assert (tmp_path / "out0" / name).read_text() == (tmp_path / "one" / name).read_text()
+    for name in ("per_category_classification.json", "examples_classification.json"):
+        found, expected = (json.loads((tmp_path / f / name).read_text()) for f in ("out0", "one"))
+        assert found == expected
     assert not (tmp_path / "out1").exists()

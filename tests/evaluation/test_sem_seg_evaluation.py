@@ -1,3 +1,5 @@
+import base64
+import io
 import json
 
 import cv2
@@ -13,6 +15,7 @@ from eql_d2 import InputError
 from eql_d2.data import category_table, register_mask_folder
 from eql_d2.distributed import end_process_group
 from eql_d2.evaluation import SemSegEvaluator, build_evaluator
+from eql_d2.evaluation.example_images import read_example_images
 from tests.data.label_map_folders import CLASSES, make_mask_folder
 
 from .training_categories import trained_on
@@ -60,6 +63,18 @@ def test_miou_by_group_equals_a_brute_force(tmp_path):
     assert [row["IoU"] for row in table] == pytest.approx(iou.tolist())
     assert [row["name"] for row in table] == CLASSES
     assert [row["group"] for row in table] == groups.tolist()
+    assert not (tmp_path / "out/sem_seg_predictions.json").exists()
+
+    chosen, images = read_example_images(tmp_path / "out/examples_sem_seg.json")
+    found = {record["file_name"]: output.argmax(0) for record, output in zip(records, outputs)}
+    truth = {r["file_name"]: np.array(Image.open(r["sem_seg_file_name"])) for r in records}
+    for k in range(C):
+        shares = {name: (labels == k).mean() for name, labels in sorted(truth.items())}
+        assert chosen[k] == max(shares, key=shares.get)  # the first of several
+        for key, expected in (("truth", truth), ("prediction", found)):
+            image = Image.open(io.BytesIO(base64.b64decode(images[chosen[k]][key])))
+            labels = np.array(expected[chosen[k]])
+            np.testing.assert_array_equal(image, np.where(labels == 255, C, labels))
 
 
 def test_evaluation_needs_no_training_data_then_without_groups(tmp_path, caplog):

@@ -32,6 +32,24 @@ def page(tmp_path_factory):
     )
 
 
+def page_of_classifications(folder, gains):
+    names = [f"{i:03}_category_with_a_long_name" for i in range(60)]
+    settings = {"names": names, "task": "classification", "key": "accuracy"}
+    runs = {f"softmax_eql_{i}/seed1": gain for i, gain in enumerate(gains)}
+    folders = [make_run(folder / run, 60, gain=gain, **settings) for run, gain in runs.items()]
+    return write_report(folders)
+
+
+@pytest.fixture(scope="module")
+def page_of_two(tmp_path_factory):
+    return page_of_classifications(tmp_path_factory.mktemp("two"), [0, 0.8])
+
+
+@pytest.fixture(scope="module")
+def page_of_eleven(tmp_path_factory):
+    return page_of_classifications(tmp_path_factory.mktemp("eleven"), [0.09 * i for i in range(11)])
+
+
 @pytest.fixture(scope="module")
 def browser():
     options = webdriver.ChromeOptions()
@@ -44,13 +62,26 @@ def browser():
     browser.quit()
 
 
-@pytest.fixture(params=[1280, 390])
-def opened(request, browser, page):
-    width = request.param
+def set_width(browser, width):
     size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+
+@pytest.fixture(params=[1280, 390])
+def opened(request, browser, page):
+    set_width(browser, request.param)
     browser.get(page.as_uri())
     return browser
+
+
+def cut_off(browser, selector):
+    """Names of the elements that reach beyond the window."""
+    return browser.execute_script(
+        "return [...document.querySelectorAll(arguments[0])].filter((element) => "
+        "element.getBoundingClientRect().right > document.documentElement.clientWidth + 1)"
+        ".map((element) => element.tagName + ' ' + element.textContent.slice(0, 40))",
+        selector,
+    )
 
 
 def column(browser, index):
@@ -113,8 +144,70 @@ def test_the_keyboard_sorts_by_ratio_and_what_is_unknown_comes_last(opened):
 def test_the_filter_finds_names_which_are_shown_and_not_run(opened):
     search = opened.find_element(By.CSS_SELECTOR, "input[type=search]")
     search.send_keys("<script>")
-    assert column(opened, 1) == [NAMES[0]] and column(opened, 8) == ["–"]
+    assert column(opened, 1) == [NAMES[0]] and column(opened, 8) == ["not tested"]
     assert opened.execute_script("return window.attacked === undefined")
     search.clear()
     search.send_keys("category 115")
     assert len(column(opened, 1)) == 12  # 115, 1150 to 1159 and 1115
+
+
+def test_the_last_column_of_two_classifications_is_in_sight(browser, page_of_two):
+    set_width(browser, 1280)
+    browser.get(page_of_two.as_uri())
+    assert len(column(browser, 13)) == 50  # the change
+    assert browser.execute_script(
+        "return [...document.querySelectorAll('.scroll, .dt-layout-table')].every((box) => "
+        "box.scrollWidth <= box.clientWidth)"
+    )
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_eleven_runs_keep_to_the_window_and_scroll_in_it(browser, page_of_eleven, width):
+    set_width(browser, width)
+    browser.get(page_of_eleven.as_uri())
+    assert cut_off(browser, ".scroll, .dt-layout-table, h1, p, figcaption, .guesses") == []
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    box = browser.find_element(By.CSS_SELECTOR, ".dt-layout-table")
+    browser.execute_script("arguments[0].scrollLeft = 600", box)
+    name = browser.find_element(By.CSS_SELECTOR, "#categories tbody td:first-child")
+    assert name.rect["x"] == pytest.approx(box.rect["x"])  # the name stays
+    # No text of a cell runs into the next one.
+    assert browser.execute_script(
+        "return [...document.querySelectorAll('td, th')].every((cell) => "
+        "cell.scrollWidth <= cell.clientWidth + 1)"
+    )
+
+
+# Content of A4 between margins of 12 mm, upright and lying, in CSS pixels
+UPRIGHT, LYING = 703, 1031
+
+
+@pytest.mark.parametrize("fixture", ["page_of_two", "page_of_eleven"])
+def test_paper_has_all_of_the_page(browser, request, fixture):
+    page = request.getfixturevalue(fixture)
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    browser.get(page.as_uri())
+    browser.execute_script(
+        "addEventListener('beforeprint', () => (window.printed = "
+        "[document.querySelectorAll('#categories tbody tr').length, "
+        "document.querySelectorAll('details:not([open])').length]))"
+    )
+    assert browser.print_page()
+    assert browser.execute_script("return window.printed") == [60, 0]
+    assert len(column(browser, 1)) == 50  # on the screen all is as it was
+    assert browser.find_elements(By.CSS_SELECTOR, "details:not([open])")
+
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    try:
+        browser.execute_script("document.querySelector('details').open = true")
+        set_width(browser, LYING)
+        assert cut_off(browser, "td, th") == []
+        set_width(browser, UPRIGHT)
+        lying = ".categories, .runs.many"
+        shown = f":is(td, th, img, p):not(:is({lying}) *)"
+        assert cut_off(browser, shown) == []
+        assert browser.execute_script(
+            "return [...document.images].every((image) => image.height <= 1000)"  # of 1031 pixels
+        )
+    finally:
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})

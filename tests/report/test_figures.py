@@ -1,6 +1,6 @@
 """Figures are looked at by people; here: that they say what the data say, at any size."""
 
-import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,11 +15,12 @@ from eql_d2.report.figures import (
     ratio_over_time,
     score_by_image_count,
 )
+from eql_d2.report.run import Run
 
 OF_RECORD = (ratio_by_frequency, gradients_by_category, ratio_over_time)
 
 
-def make_run(name, num_classes=6, ratio=None, num_rows=3, scores=None, score="AP"):
+def make_run(name, num_classes=6, ratio=None, num_rows=3, scores=None, score="AP", task="bbox"):
     """A third of the categories in each group; ratio (C,) at the end, half of it at the start."""
     third = np.arange(num_classes) * 3 // num_classes
     ratio = np.array([1.0, 0.2, 0.0])[third] if ratio is None else np.asarray(ratio)
@@ -36,7 +37,7 @@ def make_run(name, num_classes=6, ratio=None, num_rows=3, scores=None, score="AP
     table = [{"id": i, **c, score: s} for i, (c, s) in enumerate(zip(categories, scores))]
     iterations = 100 * np.arange(1, num_rows + 1)
     record = GradientRecordData(iterations, losses, categories, {}, True)
-    return types.SimpleNamespace(name=name, record=record, tables={"bbox": table})
+    return Run(name, Path(name), record, tables={task: table})
 
 
 def rendered(figure, tmp_path):
@@ -66,7 +67,9 @@ def test_alternative_texts_say_what_the_figures_show():
     text = ratio_over_time([baseline]).alternative
     assert "CE: frequent 0.50 to 1.00, common 0.10 to 0.20, rare 0.00 to 0.00" in text
     text = score_by_image_count([baseline]).alternative
-    assert "bbox AP" in text and "CE: 16.7 and 3.3" in text  # the rare ones score 20 here
+    assert (
+        text.startswith("box AP of each category") and "CE: 16.7 and 3.3" in text
+    )  # the rare ones score 20 here
     better = make_run("B", scores=[0, 0, 12, 12, 25, None])
     text = compare_runs([baseline, better]).alternative
     assert "means are all 10.0, frequent 0.0, common 10.0, rare 20.0" in text
@@ -80,14 +83,60 @@ def test_each_run_has_its_panel_with_the_same_axis():
         assert len({axis.get_ylim() for axis in axes}) == 1
 
 
+def test_groups_bear_the_names_of_the_task():
+    for task, names in (
+        ("bbox", ("frequent", "common", "rare")),
+        ("classification", ("many", "medium", "few")),
+        ("my_val/sem_seg", ("head", "common", "tail")),
+    ):
+        runs = [make_run(name, task=task) for name in "AB"]
+        for draw in (*OF_RECORD, compare_runs):
+            drawn = draw(runs)
+            labels = [label for axis in drawn.figure.axes for label in axis.get_xticklabels()]
+            shown = {label.get_text().split("\n")[0] for label in labels}
+            assert draw is ratio_over_time or shown >= set(names)
+            assert all(f" {name} " in drawn.alternative for name in names)
+            assert ("rare" in drawn.alternative) == (task == "bbox")
+
+
+def test_eleven_runs_can_be_told_apart(tmp_path):
+    runs = [make_run(f"softmax_eql_{i}/seed1", 40, scores=np.arange(40.0) + i) for i in range(11)]
+    figure = compare_runs(runs).figure
+    rows, points = figure.axes
+    assert [label.get_text() for label in rows.get_yticklabels()] == [run.name for run in runs]
+    styles = {
+        (line.get_color(), line.get_linestyle())
+        for line in points.lines
+        if line.get_label()[0] != "_"
+    }
+    assert len(styles) == 10
+    for drawn in [compare_runs(runs), *(draw(runs) for draw in OF_RECORD)]:
+        rendered(drawn, tmp_path)
+        figure = drawn.figure
+        frames = [axis.get_window_extent() for axis in figure.axes]
+        legends = figure.legends + [a.get_legend() for a in figure.axes if a.get_legend()]
+        assert legends and not any(
+            legend.get_window_extent().overlaps(frame) for legend in legends for frame in frames
+        )
+
+
+def test_a_group_without_a_score_is_not_said_to_have_zero(tmp_path):
+    scores = [10.0, 12, None, None, 3, 4]
+    drawn = compare_runs([make_run("A", scores=scores), make_run("B", scores=scores)])
+    assert "means are all 7.2, frequent 11.0, common without score, rare 3.5" in drawn.alternative
+    labels = [t.get_text() for t in drawn.figure.axes[0].texts]
+    assert labels == 2 * ["7.2", "11.0", "", "3.5"]
+    rendered(drawn, tmp_path)
+
+
 def test_loss_and_iterations_can_be_chosen():
     run = make_run("A")
     assert "frequent 1.00, common 0.20" in ratio_by_frequency([run]).alternative  # the last loss
     assert "common 1.00, rare 1.00" in ratio_by_frequency([run], loss="first").alternative
     with pytest.raises(InputError, match="A has no record of loss 'x': it has first, last"):
         ratio_over_time([run], loss="x")
-    (axis,) = ratio_by_frequency([run], iterations=[190, 220]).figure.axes
-    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["200"]
+    (legend,) = ratio_by_frequency([run], iterations=[190, 220]).figure.figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["200"]
 
 
 def test_a_ratio_without_any_gradient_is_not_drawn_and_a_large_one_is_cut():
@@ -121,8 +170,10 @@ def test_what_does_not_fit_together_is_one_clear_line():
 
 
 def test_accuracy_and_iou_are_scores_too():
-    assert "bbox accuracy" in score_by_image_count([make_run("A", score="accuracy")]).title
-    assert "bbox IoU" in compare_runs([make_run("A", score="IoU")] * 2).title
+    run = make_run("A", score="accuracy", task="classification")
+    assert score_by_image_count([run]).title == "accuracy and training images"
+    runs = [make_run(name, score="IoU", task="my_val/sem_seg") for name in "AB"]
+    assert compare_runs(runs).title == "my_val IoU against A"
 
 
 def test_order_is_by_group_then_images():

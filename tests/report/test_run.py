@@ -3,10 +3,11 @@
 import json
 
 import pytest
+import yaml
 
 from eql_d2 import InputError
 from eql_d2.report.facts import run_facts
-from eql_d2.report.run import flatten, load_run
+from eql_d2.report.run import flatten, group_names, load_run
 
 from .synthetic_runs import LOSS, make_run, write_lazy_config
 
@@ -23,6 +24,20 @@ def test_all_parts_of_a_run(folder):
     assert run.metrics == {f"bbox/AP{group}": 20 for group in ("", "r", "c", "f")}
     assert [e["evaluator"] for e in run.evaluations] == ["LVISEvaluator (an engine 1.2)"]
     assert len(run.tables["bbox"]) == 30 and run.config["MODEL"]["EQL"]["LOSS"] == "SoftmaxCE"
+
+
+def test_groups_are_named_by_the_results_and_before_there_are_any_by_the_model(folder):
+    assert group_names(load_run(folder))["r"] == "rare"
+    (folder / "metrics.json").unlink()
+    table_path(folder).unlink()
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    config["MODEL"]["META_ARCHITECTURE"] = "ImageClassifier"
+    (folder / "config.yaml").write_text(yaml.dump(config))
+    assert group_names(load_run(folder))["r"] == "few"
+    lazy = {"model": {"_target_": "detectron2.modeling.SemanticSegmentor"}}
+    (folder / "config.yaml").write_text(yaml.dump(lazy))
+    assert group_names(load_run(folder))["r"] == "tail"
+    assert group_names(load_run(folder), "my_val/classification")["f"] == "many"
 
 
 def test_the_last_evaluation_counts(folder):

@@ -1,7 +1,9 @@
 """What is run, what is not run again, and what happens to the others where one fails."""
 
+import io
 import json
 import os
+import re
 import shutil
 from collections import Counter
 
@@ -12,6 +14,12 @@ from eql_d2.study import data, processes, runner
 from eql_d2.study.__main__ import finish_study
 from eql_d2.study.plan import make_study
 from eql_d2.study.processes import locked
+from eql_d2.study.progress import (
+    FileProgress,
+    TerminalProgress,
+    progress_for,
+    progress_line,
+)
 from eql_d2.study.results import read_outcomes, summarize
 from eql_d2.study.runner import run_study
 
@@ -124,12 +132,49 @@ def test_two_studies_on_one_folder_are_refused(content, monkeypatch):
 
 
 def test_progress_shows_what_runs_and_what_is_left(content, monkeypatch, capsys):
-    monkeypatch.setattr(runner, "PROGRESS_SECONDS", 0)
+    monkeypatch.setattr(FileProgress, "seconds", 0)
     content["runs"] = {"a": {}, "e": {"weights_of": "a"}}
     run_study(make_study({**content, "seeds": [1], "overrides": {"SOLVER.MAX_ITER": 60}}, "toy"))
     out = capsys.readouterr().out
     assert out.startswith("2 of 2 trainings and evaluations to do, 2 at a time; logs in ")
-    assert "/60 loss 1.00   about 1 min left\n" in out and "1 of 2 done   e/seed1 evaluating" in out
+    assert re.search(r"\] 0 of 2 done, about 1 min left   a/seed1 \d+/60 loss 1.00\n", out)
+    assert "1 of 2 done   e/seed1 evaluating" in out
+
+
+def test_on_a_terminal_the_line_takes_the_place_of_the_one_before(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    stream = io.StringIO()
+    progress = TerminalProgress(stream)
+    progress.show("[   9 s] 0 of 2 done   a/seed1 20/60 loss 1.00   b/seed1 20/60 loss 1.00")
+    assert stream.getvalue().split("\n") == [
+        "[   9 s] 0 of 2 done",
+        "a/seed1 20/60 loss 1.00",
+        "b/seed1 20/60 loss 1.00",
+    ]
+    stream.truncate(0)
+    progress.show("short")
+    assert stream.getvalue().lstrip("\0") == "\r\x1b[A\x1b[A\x1b[Jshort"
+    stream.truncate(0)
+    progress.clear()
+    progress.clear()
+    assert stream.getvalue().lstrip("\0") == "\r\x1b[J"
+    assert type(progress_for(stream)) is FileProgress
+    monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
+    assert type(progress_for(stream)) is TerminalProgress
+
+
+def test_what_is_left_comes_from_the_steps_before_the_first_training_is_finished(content):
+    study = make_study({**content, "seeds": [1], "overrides": {"SOLVER.MAX_ITER": 600}}, "toy")
+    for trial in study.trials:
+        trial.folder.mkdir(parents=True)
+        line = {"iteration": 59, "total_loss": 2.0, "time": 0.5}
+        (trial.folder / "metrics.json").write_text(json.dumps(line) + "\n")
+    running = list(study.trials)
+    # A minute of waiting does not count: 540 steps at half a second
+    line = progress_line(90, 0, 2, running, 0, 1200)
+    assert line.startswith("[  90 s] 0 of 2 done, about 5 min left   a/seed1 60/600 loss 2.00   b/")
+    # Once one is finished, all counts: 660 steps took 660 seconds, 540 are left
+    assert ", about 9 min left" in progress_line(660, 1, 2, running[1:], 600, 1200)
 
 
 def test_generated_data_is_made_once_before_the_trials(content, monkeypatch):

@@ -71,6 +71,13 @@ def test_the_gpu_is_named(study):
     assert "A CPU, 4 cores, A GPU; python 3.11" in text_of(study, outcomes)
 
 
+def test_ratios_bear_the_names_of_the_task(study):
+    metrics = {"classification/top1": 50.0, "classification/few": 1.0, "gradient_ratio/rare": 0.5}
+    outcomes = [Outcome(trial, RECORD, metrics, "") for trial in study.trials]
+    columns = ["top-1 accuracy", "accuracy few-shot", "ratio few"]
+    assert rows_of(text_of(study, outcomes))[0] == ["run", "seeds", *columns]
+
+
 def test_of_one_seed_there_is_neither_deviation_nor_interval(study):
     study = dataclasses.replace(study, seeds=(1,), trials=study.trials[:2])
     text = text_of(study, outcomes_of(study))

@@ -7,12 +7,13 @@ const formats = {
 };
 const shown = (kind) => {
   const format = new Intl.NumberFormat("en", formats[kind]);
-  return (value, type) => (type !== "display" ? value : value === null ? "–" : format.format(value));
+  const unknown = kind === "score" ? '<span class="untested">not tested</span>' : "–";
+  return (value, type) => (type !== "display" ? value : value === null ? unknown : format.format(value));
 };
 // What is not known comes last, whichever way a column is sorted.
 const unknownLast = (sign) => (a, b) => (a === null) - (b === null) || sign * (a - b);
 DataTable.type("known", { order: { asc: unknownLast(1), desc: unknownLast(-1) } });
-new DataTable("#categories", {
+const table = new DataTable("#categories", {
   data: data.rows,
   columns: data.kinds.map((kind) =>
     kind === "text"
@@ -27,4 +28,10 @@ new DataTable("#categories", {
   language: {
     entries: { _: "categories", 1: "category" },
     search: "Filter by name or group: ", lengthMenu: "Rows: _MENU_" },
+});
+// On paper there are no further pages to turn to.
+addEventListener("beforeprint", () => {
+  const length = table.page.len();
+  table.page.len(-1).draw();
+  addEventListener("afterprint", () => table.page.len(length).draw(), { once: true });
 });

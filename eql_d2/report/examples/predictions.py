@@ -9,10 +9,10 @@ from pathlib import Path
 
 from detectron2.data import DatasetCatalog
 
-from ..data import Limits
-from ..data.datasets.json_instances import read_json_instances
-from ..exceptions import InputError
-from .run import Run, flatten
+from ...data import Limits
+from ...data.datasets.json_instances import read_json_instances
+from ...exceptions import InputError
+from ..run import Run, flatten
 
 # Results of our evaluators, and whether they have masks; those with masks first.
 _FILES = (
