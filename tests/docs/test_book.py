@@ -1,0 +1,79 @@
+"""The book builds without a warning, needs nothing from the network, and has words for figures."""
+
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+# Tags whose address a browser loads by itself, and the attributes that hold it
+LOADED = {
+    "script": ("src",),
+    "link": ("href",),
+    "img": ("src", "srcset"),
+    "iframe": ("src",),
+    "source": ("src", "srcset"),
+    "video": ("src", "poster"),
+    "object": ("data",),
+}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("site")
+    command = re.search(r"^docs:.*\n\t(.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]
+    arguments = command.split()[1:]
+    arguments[-1] = str(folder / "html")
+    arguments += ["-d", str(folder / "doctrees")]
+    environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
+    result = subprocess.run(
+        [sys.executable, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    return folder / "html"
+
+
+class Tags(HTMLParser):
+    def __init__(self, path):
+        super().__init__()
+        self.found = []
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attributes):
+        self.found.append((tag, dict(attributes)))
+
+
+def tags(site):
+    for path in sorted(site.rglob("*.html")):
+        for tag, attributes in Tags(path).found:
+            yield path.relative_to(site), tag, attributes
+
+
+def test_no_page_loads_anything_from_elsewhere(site):
+    for path, tag, attributes in tags(site):
+        for name in LOADED.get(tag, ()):
+            assert "//" not in attributes.get(name, ""), (path, tag, attributes)
+    styles = [path.read_text(encoding="utf-8") for path in site.rglob("*.css")]
+    assert styles and not any(re.search(r"(@import|url\()\s*[\"']?(https?:)?//", s) for s in styles)
+
+
+def test_every_figure_has_words(site):
+    pictures = [(path, attributes) for path, tag, attributes in tags(site) if tag == "img"]
+    assert pictures
+    for path, attributes in pictures:
+        assert len(attributes.get("alt", "").split()) > 3, (path, attributes)
+
+
+def test_formulas_are_drawn_by_the_browser(site):
+    text = (site / "api/functional.html").read_text(encoding="utf-8")
+    assert '<div class="math' in text and "<mfrac>" in text and r"\frac" not in text
+
+
+def test_the_search_knows_every_page(site):
+    index = (site / "searchindex.js").read_text(encoding="utf-8")
+    for path in (ROOT / "docs").glob("*.md"):
+        assert f'"{path.stem}"' in index
