@@ -7,7 +7,7 @@ the MyST comment above it, if there is one:
 ======================  ============================================================================
 ```bash                 run by ``bash -e``; variables stay for the next block of the page
 ```python               run in one namespace for all blocks of the page
-```text after those     their output: every line has to be in it; ``...`` stands for anything
+```text after those     output of the last one: has to be in it; ``...`` stands for anything
 ```yaml                 read; one of a config's keys is merged into a config
 % file: NAME            the block is written to NAME, for a later block
 % not run: REASON       not run, and listed with the reason

@@ -23,7 +23,7 @@ class Block(NamedTuple):
         text: inside.
         file: name that ``% file`` gives, or "".
         reason: why it is not run, or "".
-        is_output: it is a text right after a block that is run.
+        is_output: it is a text after a block of bash or Python.
     """
 
     page: str
@@ -52,37 +52,30 @@ def pages() -> list[Path]:
 
 def read_page(path: Path) -> Page:
     """Raises ValueError at a block or comment of which the runner can make nothing."""
-    data, blocks = [], []
-    comment, before = None, None
+    data, blocks, comment = [], [], None
     for token in MarkdownIt("commonmark").use(myst_block_plugin).parse(path.read_text("utf-8")):
         where = f"docs/{path.name}:{token.map[0] + 1 if token.map else 0}"
+        if token.type == "code_block":
+            raise ValueError(f"{where}: indented code; fence it, with its language")
+        if token.type == "fence" and not token.info.startswith(_DIRECTIVES):
+            follows = any(block.language in ("bash", "python") for block in blocks)
+            blocks.append(_block(where, path.name, token, comment, follows))
+        comment = None
         if token.type == "myst_line_comment":
             comment = _COMMENT.fullmatch(token.content.strip())
             if comment and comment[1] == "data":
                 data += comment[2].split()
                 comment = None
-            continue
-        if token.type == "code_block":
-            raise ValueError(f"{where}: indented code; fence it, with its language")
-        if token.type == "fence" and not token.info.startswith(_DIRECTIVES):
-            block = _block(where, path.name, token, comment, before)
-            blocks.append(block)
-        if token.type == "fence":
-            before = token
-        elif not token.type.startswith("list_item"):
-            before = None
-        comment = None
     return Page(path.name, data, blocks)
 
 
-def _block(where: str, page: str, token, comment, before) -> Block:
+def _block(where: str, page: str, token, comment: re.Match | None, follows: bool) -> Block:
     language = token.info.strip()
     if language not in ("bash", "python", "yaml", "text", "json", "bibtex"):
         raise ValueError(f"{where}: language {language!r}")
     kind, value = comment.groups() if comment else ("", "")
-    is_output = bool(language == "text" and before and before.info in ("bash", "python"))
-    is_understood = is_output or kind or language in ("bash", "python", "yaml")
-    if not is_understood:
+    is_output = language == "text" and follows and not kind
+    if not (is_output or kind or language in ("bash", "python", "yaml")):
         raise ValueError(f"{where}: neither run nor marked: put '% not run: REASON' above it")
     file, reason = (value if kind == name else "" for name in ("file", "not run"))
     return Block(page, token.map[0] + 1, language, token.content, file, reason, is_output)

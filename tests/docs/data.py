@@ -3,9 +3,12 @@
 import json
 from pathlib import Path
 
+import torch
+
 from tests.conftest import make_annotations
 from tests.data.class_images import make_class_folders
 from tests.data.label_map_folders import make_mask_folder
+from tests.reference.foreign_models import mmdet_mask_rcnn, random_tensor
 
 
 def make_boxes(folder: Path) -> None:
@@ -32,4 +35,16 @@ def make_masks(folder: Path) -> None:
     (folder / "classes.txt").symlink_to("scenes/train/classes.txt")
 
 
-KINDS = {"boxes": make_boxes, "classes": make_classes, "masks": make_masks}
+def make_foreign(folder: Path) -> None:
+    """``mmdet_mask_rcnn.pth``, of five classes, with random weights; quick: it sees background."""
+    state = mmdet_mask_rcnn(random_tensor, num_classes=5, num_columns=6)
+    state["roi_head.bbox_head.fc_cls.bias"][-1] = 100.0
+    torch.save({"state_dict": state}, folder / "mmdet_mask_rcnn.pth")
+
+
+KINDS = {
+    "boxes": make_boxes,
+    "classes": make_classes,
+    "masks": make_masks,
+    "foreign": make_foreign,
+}

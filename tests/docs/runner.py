@@ -4,6 +4,7 @@ import contextlib
 import doctest
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -78,7 +79,6 @@ def run_page(page: Page, folder: Path, python: Path) -> list[Run]:
             start = time.monotonic()
             if block.reason:
                 runs.append(Run(block, None))
-                output = None
                 continue
             if block.file:
                 (folder / block.file).write_text(block.text, encoding="utf-8")
@@ -147,11 +147,9 @@ class _Session:
         return output
 
 
-def _check_output(block: Block, output: str | None) -> None:
-    if output is None:  # of a block that is not run
-        return
+def _check_output(block: Block, output: str) -> None:
     options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-    expected = f"...{block.text.strip()}..."
+    expected, output = f"...{block.text.strip()}...", re.sub("\x1b[[][0-9;]*m", "", output)
     if not doctest.OutputChecker().check_output(expected, output, options):
         raise PageError(f"{block.where}: is not in the output\n{output}")
 

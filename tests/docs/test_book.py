@@ -61,6 +61,22 @@ def test_no_page_loads_anything_from_elsewhere(site):
     assert styles and not any(re.search(r"(@import|url\()\s*[\"']?(https?:)?//", s) for s in styles)
 
 
+def test_every_link_leads_somewhere(site):
+    """Within the site to a file and a place in it; out of it, to an address of good form."""
+    ids = {}
+    for path, _, attributes in tags(site):
+        ids.setdefault(path, set()).add(attributes.get("id"))
+    for path, tag, attributes in tags(site):
+        link = attributes.get("href", "") if tag == "a" else ""
+        if ":" in link:
+            assert re.fullmatch(r"https://[\w.-]+\.[a-z]+(/[^\s<>]*)?", link), (path, link)
+        elif link:
+            target, _, place = link.partition("#")
+            target = Path(os.path.normpath(path.parent / target)) if target else path
+            assert (site / target).exists(), (path, link)
+            assert not place or place in ids[target], (path, link)
+
+
 def test_every_figure_has_words(site):
     pictures = [(path, attributes) for path, tag, attributes in tags(site) if tag == "img"]
     assert pictures

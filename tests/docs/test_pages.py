@@ -32,7 +32,7 @@ def page_of(tmp_path, text):
         ("```json\n{}\n```", "neither run nor marked"),
         ("```text\nx\n```", "neither run nor marked"),
         ("% not run:\n```json\n{}\n```", "neither run nor marked"),
-        ("```bash\nls\n```\n\nWords.\n\n```text\nx\n```", "neither run nor marked"),
+        ("```yaml\nx: 1\n```\n```text\nx\n```", "neither run nor marked"),
     ],
 )
 def test_a_block_of_which_nothing_is_known_is_refused(tmp_path, text, message):
@@ -47,6 +47,7 @@ def test_a_block_of_which_nothing_is_known_is_refused(tmp_path, text, message):
         ("```bash\npython -m eql_d2.report nowhere\n```", "exit code 1\nerror: .*nowhere"),
         ("```python\n1 / 0\n```", "page.md:1: .*\n.*ZeroDivisionError"),
         ("```bash\necho one\n```\n```text\ntwo\n```", "page.md:4: is not in the output\none"),
+        ("```bash\necho one\n```\nThat is\n```text\ntwo\n```", "page.md:5: is not in the"),
         ("```yaml\nMODLE: {}\n```", "MODLE.* no keys"),
     ],
 )

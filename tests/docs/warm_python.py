@@ -19,12 +19,12 @@ _NUM_STREAMS = 3
 
 def write_client(folder: Path, address: str) -> None:
     """Write ``folder/python``: what it cannot hand over it gives to the interpreter."""
+    client = f"{sys.executable} -S -E {__file__} {address}"
     script = (
-        f'#!/bin/sh\ncase "$1" in\n-m|*.py) exec {sys.executable} -S -E {__file__} {address} "$@";;\n'
-        f'*) exec {sys.executable} "$@";;\nesac\n'
+        f'case "$1" in\n-c|-m|*.py) exec {client} "$@";;\n*) exec {sys.executable} "$@";;\nesac\n'
     )
     path = folder / "python"
-    path.write_text(script)
+    path.write_text(f"#!/bin/sh\n{script}")
     path.chmod(0o755)
 
 
@@ -63,11 +63,13 @@ def _run(connection: socket.socket) -> None:
 
 
 def _main(arguments: list[str]) -> int:
-    is_module = arguments[0] == "-m"
-    sys.argv = arguments[is_module:]
+    kind = arguments[0]
+    sys.argv = arguments[kind == "-m" :]
     try:
-        if is_module:
+        if kind == "-m":
             runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+        elif kind == "-c":
+            exec(arguments[1], {"__name__": "__main__"})
         else:
             runpy.run_path(arguments[0], run_name="__main__")
     except SystemExit as exit:
