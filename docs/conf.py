@@ -26,6 +26,7 @@ autodoc_preserve_defaults = True
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
 napoleon_use_ivar = True
+napoleon_attr_annotations = False
 
 # Every name of this project has to lead somewhere. Names of other packages would need their indices
 # from the network, which the build does without.

@@ -39,10 +39,10 @@ def _last(name: str) -> str:
 
 @cache
 def _defined() -> set[str]:
-    """Names of all modules, classes and functions of the package."""
+    """Names of all modules, and of what they define at their top."""
     files = list(PACKAGE.rglob("*.py"))
     modules = {path.stem for path in files} | {path.parent.name for path in files}
-    pattern = re.compile(r"^(?:class|def) (\w+)", re.MULTILINE)
+    pattern = re.compile(r"^(?:class |def )?(\w+)(?=[(:]| = )", re.MULTILINE)
     return modules.union(*(pattern.findall(path.read_text("utf-8")) for path in files))
 
 
