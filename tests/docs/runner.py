@@ -149,7 +149,7 @@ class _Session:
 
 def _check_output(block: Block, output: str) -> None:
     options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-    expected, output = f"...{block.text.strip()}...", re.sub("\x1b[[][0-9;]*m", "", output)
+    expected, output = f"...{block.text.strip()}...", re.sub(r"\x1b\[[0-9;]*m", "", output)
     if not doctest.OutputChecker().check_output(expected, output, options):
         raise PageError(f"{block.where}: is not in the output\n{output}")
 
