@@ -22,19 +22,39 @@ LOADED = {
 }
 
 
+def build(source, folder):
+    """As ``make docs`` does it, but of a folder of one's own."""
+    command = re.search(r"^docs:.*\n\t(.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]
+    arguments = command.split()[1:-2]
+    arguments += ["-c", str(ROOT / "docs"), "-d", str(folder / "doctrees")]
+    return subprocess.run(
+        [sys.executable, *arguments, str(source), str(folder / "html")],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONWARNINGS": "ignore"},
+        capture_output=True,
+        text=True,
+    )
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("site")
-    command = re.search(r"^docs:.*\n\t(.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]
-    arguments = command.split()[1:]
-    arguments[-1] = str(folder / "html")
-    arguments += ["-d", str(folder / "doctrees")]
-    environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
-    result = subprocess.run(
-        [sys.executable, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True
-    )
+    result = build(ROOT / "docs", folder)
     assert result.returncode == 0, result.stderr
     return folder / "html"
+
+
+def test_what_leads_nowhere_or_is_no_formula_fails_the_build(tmp_path):
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source/index.md").write_text(
+        "# Page\n\n[to](nowhere.md), {py:class}`eql_d2.NoSuchLoss`, {py:class}`.EQLv2`, "
+        "$\\nosuchcommand x$\n\n![](picture.png)\n"
+    )
+    result = build(tmp_path / "source", tmp_path)
+    assert result.returncode == 1
+    for words in ("nowhere.md", "eql_d2.NoSuchLoss", "nosuchcommand", "picture.png"):
+        assert re.search(f"index.md:.*WARNING: .*{words}", result.stderr), result.stderr
+    assert ".EQLv2" not in result.stderr  # it is a name of the project, shown here or not
 
 
 class Tags(HTMLParser):
