@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 REQUIREMENTS := requirements.txt
 
-.PHONY: demo study test lint bench zoo clean
+.PHONY: demo study test lint docs bench zoo clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.ready
@@ -37,6 +37,10 @@ bench: $(VENV)/.ready
 # Every config, or those in CONFIGS, for two steps on miniatures of its data; JOBS processes.
 zoo: $(VENV)/.ready
 	$(BIN)/python -W ignore -m tests.zoo $(if $(JOBS),--jobs $(JOBS)) $(CONFIGS)
+
+# The book, as a site in build/docs.
+docs: $(VENV)/.ready
+	$(BIN)/python -m sphinx --nitpicky --fail-on-warning --keep-going --quiet -b html docs build/docs
 
 clean:
 	rm -rf $(VENV) output datasets/glyphs datasets/other_glyphs datasets/glyph_crops datasets/glyph_maps build dist *.egg-info .pytest_cache .ruff_cache

@@ -1,4 +1,4 @@
-"""Writes MODEL_ZOO.md: zoo/top.md, and all experiments of configs/ with the results in zoo/.
+"""Writes model_zoo.md: zoo/top.md, and all experiments of configs/ with the results in zoo/.
 
     python docs/model_zoo.py
 
@@ -27,7 +27,7 @@ from eql_d2.files import open_atomic, read_json
 from eql_d2.tasks import TASKS
 
 ROOT = Path(__file__).parents[1]
-PAGE, ZOO, CONFIGS = ROOT / "docs/MODEL_ZOO.md", ROOT / "docs/zoo", ROOT / "configs"
+PAGE, ZOO, CONFIGS = ROOT / "docs/model_zoo.md", ROOT / "docs/zoo", ROOT / "configs"
 NO_EXPERIMENTS = ("common", "Demo", "Study", "quick_schedules")
 METRICS = {
     f"{result}/{metric}" for task in TASKS for result in task.results for metric in task.metrics
@@ -193,7 +193,7 @@ def _is_of_others(result: dict) -> bool:
 
 
 def page(known: dict[str, Path], results: dict[str, list[dict]]) -> str:
-    """The text of MODEL_ZOO.md."""
+    """The text of model_zoo.md."""
     return (ZOO / "top.md").read_text(encoding="utf-8") + "".join(
         line + "\n"
         for folder, section in SECTIONS.items()

@@ -40,8 +40,8 @@ NUM_GPUS = 8
 SUSTAINED = 10e12
 # Images of an epoch, for schedules in epochs: without repetitions
 NUM_IMAGES = {"lvis_v1_train": 100_170}
-# Peak extra memory of loss and gradient in sizes of the logits, as measured (docs/cost.md): this
-# project, and the literal formulas of the papers
+# Peak extra memory of loss and gradient in sizes of the logits, as measured: this project, and the
+# literal formulas of the papers (docs/benchmarks.md)
 PEAK = {"EQLv2": (2.1, 6.0), "EFL": (1.22, 13.33), "SoftmaxEQL": (1.05, 5.04)}
 
 

@@ -1,4 +1,4 @@
-"""docs/MODEL_ZOO.md is what its script writes, and a wrong result is refused."""
+"""docs/model_zoo.md is what its script writes, and a wrong result is refused."""
 
 import copy
 import json
@@ -134,7 +134,7 @@ def test_the_script_writes_nothing_of_a_wrong_result(known, tmp_path, monkeypatc
     read(tmp_path, {"config": CONFIG, "results": [THEIRS]}, known)
     (tmp_path / f"{CONFIG}.json").write_text("{")
     monkeypatch.setattr(model_zoo, "ZOO", tmp_path)
-    monkeypatch.setattr(model_zoo, "PAGE", tmp_path / "MODEL_ZOO.md")
+    monkeypatch.setattr(model_zoo, "PAGE", tmp_path / "model_zoo.md")
     with pytest.raises(SystemExit, match="error: .*eqlv2.json is not valid JSON"):
         model_zoo.main()
     assert not model_zoo.PAGE.exists()

@@ -20,7 +20,8 @@ class DatasetMapper(_DatasetMapper):
     Args:
         max_image_pixels: larger images are refused before they are decoded; the default is
             Pillow's bound.
-        *args, **kwargs: of Detectron2's class.
+        *args: of Detectron2's class.
+        **kwargs: of Detectron2's class.
 
     Raises:
         InputError: the image is missing, damaged, too large, not of 8 bits, or not of the annotated

@@ -40,7 +40,7 @@ class EQLv2(SigmoidLoss):
 
     .. math::
         L = \frac{1}{R} \sum_i \sum_j
-            \big[ w^+_j y_{ij} + w^-_j (1 - y_{ij}) \big] \mathrm{BCE}(z_{ij}, y_{ij})
+            \left[ w^+_j y_{ij} + w^-_j (1 - y_{ij}) \right] \mathrm{BCE}(z_{ij}, y_{ij})
 
     The weights of :func:`gradient_guided_weights` come from all steps before this one. Each step
     adds the *weighted* gradients without the 1/R: :math:`\sum_i w^+_j y_{ij} |p_{ij} - 1|` and

@@ -38,7 +38,7 @@ class LateralFPN(FPN):
     stride, officially 64. Weights start as in Detectron2, uniform; officially normal.
 
     Args:
-        **kwargs: arguments of :class:`FPN`; ``top_block`` is a :class:`LateralP6P7`.
+        **kwargs: arguments of ``FPN``; ``top_block`` is a :class:`LateralP6P7`.
     """
 
     def __init__(self, **kwargs):

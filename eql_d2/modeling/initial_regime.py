@@ -57,8 +57,10 @@ class InitialRegime:
 
     @property
     def is_baseline(self) -> bool:
-        """Whether an equalized loss would act as its baseline for long: the median class of the
-        rarest group begins far above 1."""
+        """Whether an equalized loss would act as its baseline for long.
+
+        That is, whether the median class of the rarest group begins far above 1.
+        """
         return self.is_equalized and next(iter(self.medians.values()), 0.0) > _TOO_HIGH
 
     def __str__(self) -> str:

@@ -23,7 +23,8 @@ class ClippedSGD(torch.optim.SGD):
     EFL clips the model. Right with a GradScaler too, which calls it with unscaled gradients.
 
     Args:
-        params, **kwargs: as for :class:`torch.optim.SGD`.
+        params: as for :class:`torch.optim.SGD`.
+        **kwargs: as there.
         max_norm: largest norm of all gradients together.
 
     Raises:

@@ -14,7 +14,8 @@ def build_lamb(params, **kwargs) -> torch.optim.Optimizer:
     value.
 
     Args:
-        params, **kwargs: see ``timm.optim.Lamb``.
+        params: see ``timm.optim.Lamb``.
+        **kwargs: see there.
 
     Raises:
         InputError: timm is missing.

@@ -41,13 +41,15 @@ class Summary(NamedTuple):
     """A metric of a run over the seeds, and how it differs from the baseline's.
 
     Attributes:
-        run, metric: names.
+        run: its name.
+        metric: its name.
         mean: over the seeds that have it.
         deviation: standard deviation of the sample (``ddof=1``); nan for one seed.
         count: seeds that have it.
         difference: mean of the differences to the baseline of the same seed; nan where none has
             both, and for the baseline.
-        low, high: interval of the difference, :func:`bootstrap_interval`.
+        low: lower end of the interval of the difference, :func:`bootstrap_interval`.
+        high: upper end.
         pairs: seeds that have both.
     """
 

@@ -26,7 +26,7 @@ def class_focal_loss(
 
     and with a quality :math:`q` of the sample (arXiv 2006.04388) instead of :math:`L^+`
 
-    .. math:: L^q = w^+_y |q - p|^{\gamma_y} \big( -q \log p - (1 - q) \log (1 - p) \big)
+    .. math:: L^q = w^+_y |q - p|^{\gamma_y} \left( -q \log p - (1 - q) \log (1 - p) \right)
 
     The factors are constants.
 

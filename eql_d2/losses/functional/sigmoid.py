@@ -18,8 +18,8 @@ def weighted_sigmoid_cross_entropy(
     With :math:`p = \sigma(z)`, label :math:`y_i` of row i and its group :math:`g_i`,
 
     .. math::
-        L = \sum_i \Big[ -w^+_{y_i} \log p_{i y_i}
-            - \sum_{j \ne y_i} w^-_{g_i j} \log(1 - p_{ij}) \Big]
+        L = \sum_i \bigl[ -w^+_{y_i} \log p_{i y_i}
+            - \sum_{j \ne y_i} w^-_{g_i j} \log(1 - p_{ij}) \bigr]
 
     The weights are constants. Maps are taken as they are.
 

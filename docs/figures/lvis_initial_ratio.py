@@ -1,6 +1,6 @@
 """Figure of docs/prior.md: with which gradient ratio the classes of LVIS v1 begin.
 
-    python docs/lvis_initial_ratio.py
+    python docs/figures/lvis_initial_ratio.py
 
 The images of each class are Detectron2's own counts; an image is taken to show one instance of a
 class (a rare one rarely shows more). Anchors of an image and positives of an instance were counted

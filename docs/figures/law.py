@@ -1,6 +1,6 @@
 """Figure of docs/prior.md: what EFL gives the rare letters, against where they begin.
 
-    python docs/law.py
+    python docs/figures/law.py
 
 Reads onestage.csv beside it. The predicted ratio of the median rare letter at the prior 0.03 is
 that of ``python -m eql_d2.report --data datasets/glyphs/train.json`` with ``--config-file

@@ -1,6 +1,6 @@
 """Figure of docs/prior.md: the gradient ratio that is predicted, and the one that is measured.
 
-    python docs/initial_ratio.py
+    python docs/figures/initial_ratio.py
 
 One pass over the training images with the weights as they begin and the focal loss: the letters of
 the demo, generated if they are not there, and 1203 classes of boxes on noise. A minute on one core.
@@ -26,7 +26,7 @@ from eql_d2.tasks import build_mapper
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 NUM_CLASSES, NUM_IMAGES, SIZE = 1203, 400, 160
 IMAGES_A_STEP = 8
 
