@@ -43,7 +43,7 @@ docs: $(VENV)/.ready
 	$(BIN)/python -m sphinx --nitpicky --fail-on-warning --keep-going --quiet -b html docs build/docs
 
 clean:
-	rm -rf $(VENV) output datasets/glyphs datasets/other_glyphs datasets/glyph_crops datasets/glyph_maps build *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) output datasets/glyphs datasets/other_glyphs datasets/glyph_crops datasets/glyph_maps build dist *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The last packages cannot come with the rest: see requirements.txt. Their hashes are pinned.

@@ -3,6 +3,10 @@
 import re
 from pathlib import Path
 
+import yaml
+
+from eql_d2 import __version__
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -10,12 +14,22 @@ def text(path):
     return (ROOT / path).read_text()
 
 
-def test_q_makefile_readme_and_setup_name_the_same_pythons():
+def test_q_makefile_readme_and_pyproject_name_the_same_pythons():
     lowest, above = re.findall(r"\(3, (\d+)\)", text("Makefile"))
     named = f"3.{lowest} to 3.{int(above) - 1}"
     assert f"Python {named} is needed" in text("Makefile")
     assert f"Python {named}" in text("README.md")
-    assert f'python_requires=">=3.{lowest}"' in text("setup.py")
+    assert f'requires-python = ">=3.{lowest}"' in text("pyproject.toml")
+
+
+def test_changelog_and_citation_name_the_version_and_the_four_papers():
+    assert f"\n## [{__version__}] - " in text("CHANGELOG.md")
+    citation = yaml.safe_load(text("CITATION.cff"))
+    assert citation["version"] == __version__
+    papers = {reference["url"] for reference in citation["references"]}
+    assert len(papers) == 4 and papers <= set(
+        re.findall(r"https://arxiv.org/abs/[\d.]+", text("README.md"))
+    )
 
 
 def test_n_comments_say_where_a_recipe_is_not_the_official_one():

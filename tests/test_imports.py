@@ -10,6 +10,7 @@ LAYERS = [
     {
         *("exceptions", "messages", "files", "distributed", "versions", "config"),
         "loss_config",
+        "model_zoo",
         *("gradient_record", "random_numbers"),
     },
     {"losses", "data", "solver", "checkpoint"},

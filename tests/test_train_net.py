@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-import train_net
+from eql_d2.engine import Trainer, get_parser, train_net
 from tests.conftest import TINY
 from tests.data.class_images import make_class_folders
 
@@ -56,7 +56,7 @@ def arguments(config, data, *options, names=("a_train", "a_val"), opts=()):
 
 
 def run(*args, **kwargs):
-    train_net.main(train_net.get_parser().parse_args(arguments(*args, **kwargs)))
+    train_net.main(get_parser().parse_args(arguments(*args, **kwargs)))
 
 
 def run_process(command, data):
@@ -182,7 +182,7 @@ def test_i_test_time_augmentation_is_honoured(config, data):
 @pytest.mark.parametrize(("expected", "code"), [(50.5, None), (60.0, 1)])
 def test_i_expected_results_are_verified(config, data, monkeypatch, expected, code):
     results = classmethod(lambda cls, cfg, model: {"bbox": {"AP": 50.0}})
-    monkeypatch.setattr(train_net.Trainer, "test", results)
+    monkeypatch.setattr(Trainer, "test", results)
     opts = ("TEST.EXPECTED_RESULTS", f"[['bbox', 'AP', {expected}, 1.0]]")
     with pytest.raises(SystemExit) if code else contextlib.nullcontext() as error:
         run(config, data, "--eval-only", opts=opts)
@@ -283,7 +283,7 @@ def test_c_test_folders_with_some_of_the_classes_train_and_evaluate(tmp_path):
     command += ["DATASETS.TRAIN", "('few_train',)", "DATASETS.TEST", "('few_val',)"]
     command += ["MODEL.CLASSIFIER.NUM_CLASSES", "10", "SOLVER.MAX_ITER", "2"]
     command += ["OUTPUT_DIR", str(tmp_path / "output")]
-    train_net.main(train_net.get_parser().parse_args(command))
+    train_net.main(get_parser().parse_args(command))
     table = tmp_path / "output/inference/few_val/per_category_classification.json"
     tested = [row["name"] for row in json.loads(table.read_text()) if row["accuracy"] is not None]
     assert tested == [f"class{k}" for k in (1, 2, 4, 5, 6, 7, 8)]

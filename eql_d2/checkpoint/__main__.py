@@ -15,10 +15,8 @@ from ..exceptions import InputError
 from .conversion import FAMILIES, convert_checkpoint
 
 
-def get_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m eql_d2.checkpoint", description="Convert a checkpoint of other code."
-    )
+def get_parser(prog: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=prog, description="Convert a checkpoint of other code.")
     commands = parser.add_subparsers(dest="command", required=True)
     convert = commands.add_parser("convert", help="into a file for MODEL.WEIGHTS")
     convert.add_argument("source", metavar="SRC")
@@ -34,8 +32,8 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main() -> None:
-    args = get_parser().parse_args()
+def main(prog: str = "python -m eql_d2.checkpoint") -> None:
+    args = get_parser(prog).parse_args()
     try:
         print(convert_checkpoint(args.source, args.destination, args.family))
     except (InputError, OSError) as error:

@@ -44,8 +44,8 @@ _OPTIONS = (
 )
 
 
-def get_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m eql_d2.data", description=__doc__)
+def get_parser(prog: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="validate")
     command = commands.add_parser("validate", help="report all problems of data sets, by kind")
     command.set_defaults(parser=command)
@@ -105,8 +105,8 @@ def _validate_all(args: argparse.Namespace) -> Iterator[tuple[str, Findings]]:
         yield list_file, validate_image_list(list_file, image_root, int(num_classes), depth)
 
 
-def main() -> None:
-    args = get_parser().parse_args()
+def main(prog: str = "python -m eql_d2.data") -> None:
+    args = get_parser(prog).parse_args()
     num_sets = sum(map(len, (args.dataset, args.class_folder, args.mask_folder, args.image_list)))
     if num_sets == 0:
         args.parser.error(f"name data: {', '.join(option for option, *_ in _OPTIONS)}")

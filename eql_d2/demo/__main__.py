@@ -10,8 +10,8 @@ the data, trains both side by side, one thread each, then prints and draws the d
 import argparse
 import sys
 
+from ..model_zoo import get_config_file
 from ..report.page import write_report
-from ..study.data import ROOT
 from ..study.plan import Study, make_study
 from ..study.processes import one_line_exits
 from ..study.results import read_outcomes
@@ -22,9 +22,9 @@ from .results import draw, result_table
 
 def demo_study(name: str, task: Task, iters: int, seed: int) -> Study:
     """The study of a demo, in ``output/demo/<name>``."""
-    configs = {run: str(ROOT / f"configs/Demo/{task.dataset}_{run}.yaml") for run in task.runs}
+    configs = {run: get_config_file(f"Demo/{task.dataset}_{run}.yaml") for run in task.runs}
     content = {
-        "output": str(ROOT / "output/demo" / name),
+        "output": f"output/demo/{name}",
         "jobs": len(task.runs),
         "seeds": [seed],
         "data": {"generate": task.dataset},
@@ -47,8 +47,8 @@ def check_trained(study: Study) -> None:
             sys.exit("\n".join([*end, f"training {outcome.trial.run} failed: {log}"]))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(prog: str = "python -m eql_d2.demo") -> None:
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__.splitlines()[0])
     parser.add_argument("--task", choices=TASKS, default="twostage", help="what is trained")
     parser.add_argument("--iters", type=int, help="training steps; default: as the task needs")
     parser.add_argument("--seed", type=int, default=1, help="seed of both trainings")

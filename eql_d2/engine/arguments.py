@@ -10,9 +10,15 @@ from ..data import Limits
 from ..exceptions import InputError
 
 
-def get_parser() -> argparse.ArgumentParser:
-    """Detectron2's parser with the options of :func:`own_data_of`."""
+def get_parser(prog: str = "train_net.py") -> argparse.ArgumentParser:
+    """Detectron2's parser with the options of :func:`own_data_of`.
+
+    Args:
+        prog: name of the command, in its help and, as an attribute of the arguments, before errors.
+    """
     parser = default_argument_parser()
+    parser.prog = prog
+    parser.set_defaults(prog=prog)
     parser.add_argument(
         "--dataset",
         nargs=3,

@@ -34,7 +34,7 @@ def launch(main: Callable, args: argparse.Namespace) -> None:
     if "LOCAL_WORLD_SIZE" not in os.environ:
         problems = list(check_processes(args))
         if problems:
-            sys.exit("\n".join(f"train_net.py: error: {line}" for line in problems))
+            sys.exit("\n".join(f"{args.prog}: error: {line}" for line in problems))
         has_others = args.num_gpus * args.num_machines > 1
         last_words = multiprocessing.get_context("spawn").SimpleQueue() if has_others else None
         run_all = functools.partial(

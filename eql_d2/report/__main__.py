@@ -18,9 +18,9 @@ from .profile_page import write_profile
 from .regime import regime_of_config, regime_text
 
 
-def get_parser() -> argparse.ArgumentParser:
+def get_parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m eql_d2.report",
+        prog=prog,
         description="Write the page of a run, of several side by side, or of a data set.",
     )
     parser.add_argument("output_dirs", nargs="*", metavar="OUTPUT_DIR", help="the baseline first")
@@ -67,8 +67,8 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main() -> None:
-    parser = get_parser()
+def main(prog: str = "python -m eql_d2.report") -> None:
+    parser = get_parser(prog)
     args = parser.parse_args()
     if bool(args.data) == bool(args.output_dirs):
         parser.error("give one or more OUTPUT_DIR, or --data")

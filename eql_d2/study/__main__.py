@@ -1,4 +1,4 @@
-"""Run a study: runs times seeds, each through ``train_net.py`` in a process with one thread.
+"""Run a study: runs times seeds, each a ``train_net.py`` in a process with one thread.
 
     python -m eql_d2.study STUDY.yaml [--jobs N]
 
@@ -24,8 +24,8 @@ STUDY.yaml; only ``seeds`` and ``runs`` are needed::
       other_scores: {weights_of: focal, overrides: {MODEL.EQL.LOSS: SoftmaxCE}}
 
 A run with ``weights_of`` trains nothing: it evaluates the last weights of that run and seed, with
-its config and overrides if it has no config of its own. Paths are relative to the current directory
-or, if they are not there, to the root of the repository; ``output`` to the current directory.
+its config and overrides if it has no config of its own. Paths are relative to the current
+directory; a config ``configs/...`` that is not there is the one that comes with the package.
 
 In the folder: ``<run>/seed<k>/`` is an OUTPUT_DIR with a ``log`` and a ``run.json``; ``table.md``
 and ``table.csv`` have means, standard deviations and differences to the baseline, ``runs.csv`` the
@@ -75,9 +75,9 @@ def _compared(study: Study, outcomes: Sequence[Outcome]) -> list[Path]:
     return [of_baseline.folder, *(t.folder for t in others if t.run != study.baseline)]
 
 
-def main() -> None:
+def main(prog: str = "python -m eql_d2.study") -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m eql_d2.study",
+        prog=prog,
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

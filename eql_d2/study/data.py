@@ -8,7 +8,6 @@ from pathlib import Path
 from ..exceptions import InputError
 from .processes import end_with_parent
 
-ROOT = Path(__file__).resolve().parents[2]
 # Option of train_net.py that registers a split of a generated data set, and what follows its name
 GENERATED = {
     "glyphs": ("--dataset", "{data}/{split}.json", "{data}/images"),
@@ -32,19 +31,17 @@ OPTIONS = {
 
 
 def existing_path(text: str, what: str) -> Path:
-    """Absolute path of a file or folder, given as it is or relative to the current directory or,
-    if it is not there, to the root of the repository.
+    """Absolute path of a file or folder, given as it is or relative to the current directory.
 
     Raises:
-        InputError: it is in neither.
+        InputError: it is not there.
     """
-    for base in (Path.cwd(), ROOT):
-        path = base / Path(text).expanduser()
-        if path.exists():
-            return path.resolve()
-    raise InputError(
-        f"{what} {text!r} does not exist: give a path relative to the current directory or {ROOT}"
-    )
+    path = Path.cwd() / Path(text).expanduser()
+    if not path.exists():
+        raise InputError(
+            f"{what} {text!r} does not exist: give a path relative to the current directory"
+        )
+    return path.resolve()
 
 
 def generated_options(name: str) -> list[str]:
@@ -96,13 +93,11 @@ def generate(name: str) -> None:
     """
     command = [sys.executable, "-W", "ignore", "-m", f"eql_d2.demo.{name}", str(_folder(name))]
     print(f"making sure that {_folder(name)} is complete", flush=True)
-    done = subprocess.run(
-        command, cwd=ROOT, text=True, stderr=subprocess.PIPE, preexec_fn=end_with_parent()
-    )
+    done = subprocess.run(command, text=True, stderr=subprocess.PIPE, preexec_fn=end_with_parent())
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1]
         raise InputError(f"the data set {name} cannot be generated: {last.removeprefix('error: ')}")
 
 
 def _folder(name: str) -> Path:
-    return ROOT / "datasets" / name
+    return Path.cwd() / "datasets" / name

@@ -5,10 +5,13 @@ import platform
 import re
 from pathlib import Path
 
+import torch
+
 
 def machine() -> dict[str, str | int]:
-    """Model name of the processor, as the system calls it, and its cores."""
-    return {"cpu": _cpu_name(), "cores": os.cpu_count() or 1}
+    """Model name of the processor, as the system calls it, its cores, and the GPU if any."""
+    found = {"cpu": _cpu_name(), "cores": os.cpu_count() or 1}
+    return found | ({"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {})
 
 
 def _cpu_name() -> str:

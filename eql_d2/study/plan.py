@@ -20,10 +20,10 @@ from .checks import (
     checked_seeds,
     listed,
 )
-from .data import ROOT, checked_options, generated_options
+from .data import checked_options, generated_options
 from .settings import Settings, settings_of_runs
 
-TRAIN_NET = ROOT / "train_net.py"
+TRAIN_NET = ("-m", "eql_d2.engine")  # train_net.py, which is in a clone alone
 _KEYS = ("output", "jobs", "seeds", "baseline", "data", "config", "overrides", "runs")
 _NAME = re.compile(r"\w[\w.+=-]*", re.ASCII)
 # What a study writes beside the folders of its runs
@@ -161,7 +161,7 @@ def _trials(
     for name, run in sorted(settings.items(), key=lambda item: item[1].weights_of is not None):
         source = trials.get(run.weights_of)
         folder = output / name / f"seed{seed}"
-        command = [sys.executable, "-W", "ignore", str(TRAIN_NET)]
+        command = [sys.executable, "-W", "ignore", *TRAIN_NET]
         command += ["--eval-only"] if source else []
         command += ["--config-file", str(run.config), *options, *run.words]
         command += ["OUTPUT_DIR", str(folder)]

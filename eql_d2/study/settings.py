@@ -9,6 +9,7 @@ from detectron2.config import CfgNode, get_cfg
 
 from ..config import add_eql_config
 from ..exceptions import InputError
+from ..model_zoo import CONFIGS
 from .checks import checked_mapping, listed
 from .data import existing_path
 
@@ -73,9 +74,15 @@ def settings_of_runs(content: Mapping[str, Any]) -> dict[str, Settings]:
         config = content.get("config") if config is None else config
         if not isinstance(config, str):
             raise InputError(f"{where} has no config: give it one, or one for all runs")
-        path = existing_path(config, f"{where}: config")
+        path = existing_path(_from_model_zoo(config), f"{where}: config")
         settings[name] = read_settings(path, {**shared, **overrides}, where, source)
     return settings
+
+
+def _from_model_zoo(config: str) -> str:
+    """Path of a ``configs/...`` that is not in the current directory but comes with the package."""
+    path = CONFIGS.parent / config
+    return str(path) if not Path(config).exists() and path.is_relative_to(CONFIGS) else config
 
 
 def read_settings(

@@ -158,4 +158,6 @@ def _difference_text(summary: Summary) -> str:
 
 def _made_by(record: dict) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
-    return f"{record['machine']['cpu']}, {record['machine']['cores']} cores; {versions}"
+    machine = record["machine"]
+    gpu = f", {machine['gpu']}" if "gpu" in machine else ""
+    return f"{machine['cpu']}, {machine['cores']} cores{gpu}; {versions}"

@@ -222,6 +222,7 @@ def main(output: Path = Path("output/bench_cuda.json")) -> None:
     found = {"device": torch.cuda.get_device_name(), "torch": torch.__version__, "cases": {}}
     print(f"{found['device']}, torch {torch.__version__}, CUDA {torch.version.cuda}")
     for title, make in cases(device, with_kernels=True):
+        torch.compiler.reset()  # or the last shapes and dtypes would be left uncompiled
         rows = measure(make(), device, ROUNDS)
         torch.cuda.empty_cache()
         found["cases"][title] = rows

@@ -2,7 +2,6 @@
 
 import os
 import shlex
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,19 +12,18 @@ from eql_d2.checkpoint.conversion import convert_checkpoint
 from tests.reference import foreign_models
 from tests.reference.foreign_models import empty_tensor
 
-ROOT = Path(__file__).parents[2]
 PREDICTOR = "roi_heads.box_predictor"
 
 
 def config_of(report):
     """Config of the printed command."""
     words = shlex.split(report.splitlines()[-1])
-    assert words[:2] == ["train_net.py", "--config-file"]
-    overrides = words[4:] if words[3] == "--eval-only" else words[3:]
+    assert words[:4] == ["python", "-m", "eql_d2.engine", "--config-file"]
+    overrides = words[6:] if words[5] == "--eval-only" else words[5:]
     assert overrides[0] == "MODEL.WEIGHTS"
     cfg = get_cfg()
     add_eql_config(cfg)
-    cfg.merge_from_file(str(ROOT / words[2]))
+    cfg.merge_from_file(words[4])
     cfg.merge_from_list([*overrides, "MODEL.DEVICE", "cpu"])
     return cfg
 

@@ -2,14 +2,16 @@ import dataclasses
 import json
 import re
 import sys
+from pathlib import Path
 
 import pytest
 from detectron2.config import get_cfg
 
-import train_net
 from eql_d2 import add_eql_config
 from eql_d2.demo import __main__ as demo
 from eql_d2.demo.results import category_values
+from eql_d2.engine import get_parser
+from eql_d2.model_zoo import get_config_file
 from eql_d2.study.runner import run_study
 
 
@@ -56,7 +58,7 @@ def test_both_trainings_of_a_task_differ_in_the_loss_alone(task):
     for run in task.runs:
         cfg = get_cfg()
         add_eql_config(cfg)
-        cfg.merge_from_file(demo.ROOT / f"configs/Demo/{task.dataset}_{run}.yaml")
+        cfg.merge_from_file(get_config_file(f"Demo/{task.dataset}_{run}.yaml"))
         assert cfg.DATASETS.TRAIN == (f"{task.dataset}_train",)
         assert cfg.DATASETS.TEST == (f"{task.dataset}_val",)
         assert cfg.SOLVER.MAX_ITER == task.iters
@@ -71,7 +73,7 @@ def test_both_trainings_of_a_task_differ_in_the_loss_alone(task):
 def test_thresholds_in_the_labels_are_those_of_the_configs(task):
     cfg = get_cfg()
     add_eql_config(cfg)
-    cfg.merge_from_file(demo.ROOT / f"configs/Demo/{task.dataset}_{next(iter(task.runs))}.yaml")
+    cfg.merge_from_file(get_config_file(f"Demo/{task.dataset}_{next(iter(task.runs))}.yaml"))
     lower, upper = cfg.MODEL.EQL.FREQUENCY_THRESHOLDS
     if "sem_seg/mIoU" in task.groups:
         assert cfg.MODEL.EQL.SEM_SEG.GROUP_BY == "images"
@@ -82,13 +84,13 @@ def test_thresholds_in_the_labels_are_those_of_the_configs(task):
 
 def test_the_study_trains_both_from_one_seed_on_the_generated_data(task):
     study = demo.demo_study("name", task, 20, 7)
-    assert study.output == demo.ROOT / "output/demo/name" and study.jobs == 2
+    assert study.output == Path.cwd() / "output/demo/name" and study.jobs == 2
     assert study.generated == task.dataset and study.baseline == next(iter(task.runs))
     assert [trial.name for trial in study.trials] == [f"{run}/seed7" for run in task.runs]
     for trial in study.trials:
         words = trial.command[trial.command.index("--config-file") :]
-        args = train_net.get_parser().parse_args(words)
-        assert args.config_file == str(demo.ROOT / f"configs/Demo/{task.dataset}_{trial.run}.yaml")
+        args = get_parser().parse_args(words)
+        assert args.config_file == get_config_file(f"Demo/{task.dataset}_{trial.run}.yaml")
         registered = args.dataset + args.class_folder + args.mask_folder
         assert [name for name, *_ in registered] == [
             f"{task.dataset}_{s}" for s in ("train", "val")

@@ -18,8 +18,7 @@ import torch.utils.tensorboard
 from detectron2.engine import SimpleTrainer
 from detectron2.modeling.proposal_generator import proposal_utils
 
-import train_net
-from eql_d2.engine import Trainer, launch
+from eql_d2.engine import Trainer, get_parser, launch, train_net
 
 multiprocessing.set_forkserver_preload([__name__])
 
@@ -101,7 +100,7 @@ def _train(command, record, kill_before, rank, processes, port, double):
     if double:
         _use_float64()
     SimpleTrainer.run_step = _noting(SimpleTrainer.run_step, f"{record}.{rank}", kill_before)
-    launch(train_net.main, train_net.get_parser().parse_args(command))
+    launch(train_net.main, get_parser().parse_args(command))
 
 
 def _use_float64():

@@ -3,9 +3,11 @@
 import math
 import os
 import re
+import sys
 
 import pytest
 from detectron2.utils import comm
+from detectron2.utils.file_io import PathManager
 
 from eql_d2 import InputError
 from eql_d2.engine import Trainer, check_yaml, get_parser, launch
@@ -232,6 +234,15 @@ def test_builtin_data_that_are_not_there_name_their_path_and_the_variable(tiny_c
     assert "lvis_v1_train.json' does not exist" in line and "DETECTRON2_DATASETS" in line
     # An evaluation does without the training data.
     assert problems(tiny_cfg, "DATASETS.TRAIN", ("lvis_v1_train",), training=False) == []
+
+
+def test_data_of_lvis_that_detectron2_cannot_read_name_the_package(tiny_cfg, monkeypatch):
+    monkeypatch.setattr(PathManager, "exists", lambda path: True)
+    assert problems(tiny_cfg, "DATASETS.TRAIN", ("lvis_v1_train",)) == []
+    monkeypatch.setitem(sys.modules, "lvis", None)
+    (line,) = problems(tiny_cfg, "DATASETS.TRAIN", ("lvis_v1_train",))
+    assert "pip install --no-deps lvis" in line and "\n" not in line
+    assert problems(tiny_cfg, "DATASETS.TRAIN", ("coco_2017_train",)) == []
 
 
 def test_endless_values_are_not_walked(tiny_cfg):

@@ -17,8 +17,8 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.engine import SimpleTrainer
 from detectron2.utils.env import seed_all_rng
 
-import train_net
 from eql_d2 import add_eql_config
+from eql_d2.engine import get_parser, train_net
 from tests.conftest import TINY, as_retinanet, make_annotations
 from tests.data.class_images import make_class_folders
 from tests.data.label_map_folders import as_semantic_fpn, make_mask_folder
@@ -134,7 +134,7 @@ def run(*words: str) -> None:
 
     with _quiet(), _left_as_it_was(), mock.patch.object(SimpleTrainer, "run_step", counted):
         try:
-            train_net.main(train_net.get_parser().parse_args(words))
+            train_net.main(get_parser().parse_args(words))
         except BaseException as error:
             if steps:
                 raise LateFailure(f"after {len(steps)} steps: {error!r}") from error
@@ -146,7 +146,7 @@ def trained_checkpoint() -> bytes:
     """What a training of the two-stage model saves after a step."""
     words = ("--config-file", str(workspace() / "twostage.yaml"), "SOLVER.MAX_ITER", "1")
     with _quiet(), _left_as_it_was():
-        train_net.main(train_net.get_parser().parse_args(words))
+        train_net.main(get_parser().parse_args(words))
         return (workspace() / "output/model_final.pth").read_bytes()
 
 

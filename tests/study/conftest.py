@@ -9,6 +9,7 @@ import yaml
 
 from eql_d2.study import plan
 
+ROOT = Path(__file__).parents[2]
 FAKE = Path(__file__).with_name("fake_train_net.py")
 
 
@@ -29,7 +30,7 @@ def content(tmp_path):
 @pytest.fixture
 def fake(monkeypatch):
     """Trials run the stand-in for ``train_net.py``."""
-    monkeypatch.setattr(plan, "TRAIN_NET", FAKE)
+    monkeypatch.setattr(plan, "TRAIN_NET", (str(FAKE),))
 
 
 @pytest.fixture
@@ -40,13 +41,13 @@ def start_fake_study(content, tmp_path):
         path = tmp_path / "study.yaml"
         path.write_text(yaml.dump(content))
         code = (
-            "import sys; from pathlib import Path; from eql_d2.study import __main__, plan; "
-            f"plan.TRAIN_NET = Path({str(FAKE)!r}); sys.argv = ['study', {str(path)!r}]; "
+            "import sys; from eql_d2.study import __main__, plan; "
+            f"plan.TRAIN_NET = ({str(FAKE)!r},); sys.argv = ['study', {str(path)!r}]; "
             "__main__.main()"
         )
         command = [sys.executable, "-W", "ignore", "-c", code]
         return subprocess.Popen(
-            command, cwd=plan.ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
 
     return start

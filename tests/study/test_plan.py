@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-import train_net
 from eql_d2 import InputError
-from eql_d2.study.data import GENERATED, OPTIONS, ROOT, generated_options
-from eql_d2.study.plan import make_study, read_study
+from eql_d2.engine import get_parser
+from eql_d2.study.data import GENERATED, OPTIONS, generated_options
+from eql_d2.study.plan import TRAIN_NET, make_study, read_study
+
+ROOT = Path(__file__).parents[2]
 
 
 def changed(content, **changes):
@@ -20,7 +22,7 @@ def changed(content, **changes):
 
 def parsed(trial):
     """Arguments of ``train_net.py`` in a trial's command."""
-    return train_net.get_parser().parse_args(trial.command[trial.command.index("ignore") + 2 :])
+    return get_parser().parse_args(trial.command[3 + len(TRAIN_NET) :])
 
 
 def test_trials_are_commands_of_train_net_all_runs_of_a_seed_together(content, tmp_path):
@@ -28,7 +30,7 @@ def test_trials_are_commands_of_train_net_all_runs_of_a_seed_together(content, t
     study = make_study(changed(content, data={"options": data}), "name")
     assert [trial.name for trial in study.trials[:3]] == ["a/seed1", "b/seed1", "a/seed2"]
     trial = study.trials[3]
-    assert trial.command[:4] == (sys.executable, "-W", "ignore", str(ROOT / "train_net.py"))
+    assert trial.command[:5] == (sys.executable, "-W", "ignore", "-m", "eql_d2.engine")
     args = parsed(trial)
     assert args.config_file == content["config"] and not args.eval_only
     assert args.class_folder == [["my_train", str(tmp_path)]]
@@ -171,7 +173,7 @@ def test_the_fingerprint_changes_with_what_decides_the_numbers_alone(content, tm
     assert all(x != y for x, y in zip(fingerprints(), first))
 
 
-def test_paths_are_found_here_or_in_the_repository(content, tmp_path, monkeypatch):
+def test_a_config_is_found_here_or_among_those_that_come_along(content, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     name = "configs/Demo/glyphs_focal.yaml"
     content = changed(content, runs={"a": {"config": "config.yaml"}, "b": {"config": name}})
@@ -183,14 +185,14 @@ def test_paths_are_found_here_or_in_the_repository(content, tmp_path, monkeypatc
 
 
 def test_data_options_are_those_of_train_net():
-    actions = train_net.get_parser()._option_string_actions
+    actions = get_parser()._option_string_actions
     assert {option: actions[option].nargs for option in OPTIONS} == {
         option: size for option, (size, _) in OPTIONS.items()
     }
     of_data = ("-folder", "-tail", "--dataset")
     assert {option for option in actions if option.endswith(of_data)} == {*OPTIONS}
     for name in GENERATED:
-        args = train_net.get_parser().parse_args(generated_options(name))
+        args = get_parser().parse_args(generated_options(name))
         entries = args.dataset + args.class_folder + args.mask_folder
         assert [entry[0] for entry in entries] == [f"{name}_train", f"{name}_val"]
 

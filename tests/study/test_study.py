@@ -8,10 +8,11 @@ import pytest
 import torch
 import yaml
 
-from eql_d2.study.plan import ROOT, read_study
+from eql_d2.study.plan import read_study
 from eql_d2.study.results import STEP_SECONDS, read_outcomes
 from eql_d2.study.runner import run_study
 
+from .conftest import ROOT
 from .test_processes import is_alive, wait_for
 
 

@@ -64,6 +64,13 @@ def test_markdown_has_means_differences_failures_and_the_machine(study):
     assert text.count("A CPU, 4 cores; python 3.11, torch 2.") == 1
 
 
+def test_the_gpu_is_named(study):
+    machine = RECORD["machine"] | {"gpu": "A GPU"}
+    record = {**RECORD, "machine": machine}
+    outcomes = [outcome._replace(record=record) for outcome in outcomes_of(study)]
+    assert "A CPU, 4 cores, A GPU; python 3.11" in text_of(study, outcomes)
+
+
 def test_of_one_seed_there_is_neither_deviation_nor_interval(study):
     study = dataclasses.replace(study, seeds=(1,), trials=study.trials[:2])
     text = text_of(study, outcomes_of(study))

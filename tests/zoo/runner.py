@@ -32,7 +32,9 @@ def prepare(folder: Path) -> None:
     os.environ["DETECTRON2_DATASETS"] = str(folder / "datasets")
     os.environ["FVCORE_CACHE"] = str(folder / "cache")
     # The server imports PyTorch and Detectron2 once, the processes that it forks have them.
-    multiprocessing.get_context("forkserver").set_forkserver_preload([__name__, "train_net"])
+    multiprocessing.get_context("forkserver").set_forkserver_preload(
+        [__name__, "eql_d2.engine.__main__"]
+    )
 
 
 def run(config: Path, folder: Path, logs: Path) -> Outcome:

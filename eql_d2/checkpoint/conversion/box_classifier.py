@@ -50,7 +50,7 @@ def mask_rcnn_config(
         1230: "LVISv0.5-InstanceSegmentation/Base-LVISv0.5.yaml",
         1203: "LVISv1-InstanceSegmentation/Base-LVISv1.yaml",
     }
-    config_file = f"configs/{of_lvis.get(num_classes, 'Base-Mask-RCNN-FPN.yaml')}"
+    config_file = of_lvis.get(num_classes, "Base-Mask-RCNN-FPN.yaml")
     return config_file, {
         "MODEL.RESNETS.DEPTH": depth,
         "MODEL.ROI_HEADS.NUM_CLASSES": num_classes,

@@ -8,6 +8,7 @@ import torch
 
 from ...exceptions import InputError
 from ...files import open_atomic
+from ...model_zoo import get_config_file
 from .eql_detectron2 import eql_mask_rcnn
 from .foreign_file import ForeignFile, read_foreign_file
 from .mmdet import mmdet_mask_rcnn, mmdet_retinanet
@@ -101,7 +102,8 @@ def _report(recipe: Recipe, destination: str, count: int, dropped: dict[str, lis
         lines.append(f"dropped: {', '.join(sorted(names)[:3])}{more} ({len(names)}): {reason}")
     lines += [f"note: {note}" for note in recipe.notes]
     overrides = [word for key, value in recipe.overrides.items() for word in (key, str(value))]
-    command = ["train_net.py", "--config-file", recipe.config_file]
+    config_file = get_config_file(recipe.config_file)
+    command = ["python", "-m", "eql_d2.engine", "--config-file", config_file]
     if recipe.is_complete:
         command.append("--eval-only")
         lines.append(

@@ -101,7 +101,7 @@ def mmdet_retinanet(file: ForeignFile) -> Recipe:
             for kind in ("weight", "bias")
         },
         dropped=dict(COUNTERS),
-        config_file=f"configs/{of_lvis if num_classes == 1203 else 'Base-RetinaNet.yaml'}",
+        config_file=of_lvis if num_classes == 1203 else "Base-RetinaNet.yaml",
         overrides={
             "MODEL.RESNETS.DEPTH": depth,
             "MODEL.RETINANET.NUM_CLASSES": num_classes,

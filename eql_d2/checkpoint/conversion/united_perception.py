@@ -80,7 +80,7 @@ def _recipe(file: ForeignFile) -> Recipe:
         shapes=improved_baseline(depth, num_classes, NUM_ANCHORS),
         layers={**torchvision_layers(file), **_LAYERS},
         dropped={**COUNTERS, r"^backbone\.layer0\.[01]\.": "second names of conv1 and bn1"},
-        config_file=f"configs/{of_lvis if num_classes == 1203 else 'Base-ImprovedBaseline.yaml'}",
+        config_file=of_lvis if num_classes == 1203 else "Base-ImprovedBaseline.yaml",
         overrides={
             "MODEL.META_ARCHITECTURE": "EQLImprovedBaselineLegacyBoxes",
             "MODEL.BACKBONE.NAME": "build_improved_baseline_resnet_fpn_backbone",

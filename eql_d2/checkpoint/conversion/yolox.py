@@ -65,7 +65,7 @@ def yolox_config(
 ) -> tuple[str, dict[str, Any]]:
     """Config file and the keys of the model."""
     of_lvis = "LVISv1-Detection/Base-LVISv1-YOLOX-IP.yaml"
-    config_file = f"configs/{of_lvis if num_classes == 1203 else 'Base-YOLOX-IP.yaml'}"
+    config_file = of_lvis if num_classes == 1203 else "Base-YOLOX-IP.yaml"
     return config_file, {
         "MODEL.YOLOX.DEPTH": size.depth,
         "MODEL.YOLOX.WIDTH": size.width,

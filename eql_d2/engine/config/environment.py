@@ -4,11 +4,13 @@ Each check yields a line for each problem; yaml configs and LazyConfigs share th
 """
 
 import argparse
+import importlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data.datasets import load_lvis_json
 from detectron2.utils import comm
 from detectron2.utils.file_io import PathManager
 
@@ -108,6 +110,20 @@ def _check_files(key: str, name: str) -> Iterator[str]:
                 f"DETECTRON2_DATASETS (now {root!r}) to the folder that has the data"
             )
             return
+    if DatasetCatalog[name].__module__ == load_lvis_json.__module__:
+        yield from _check_lvis_package(key, name)
+
+
+def _check_lvis_package(key: str, name: str) -> Iterator[str]:
+    """A line where Detectron2 cannot read its LVIS data. The package needs any OpenCV but asks for
+    the graphical one, so it is not among our requirements."""
+    try:
+        importlib.import_module("lvis")
+    except ImportError as error:
+        yield (
+            f"{key} names {name!r}, which Detectron2 reads with the package lvis ({error}): "
+            "pip install --no-deps lvis, and pip install opencv-python-headless if cv2 is missing"
+        )
 
 
 def misplaced_options(words: Sequence[str]) -> Iterator[str]:

@@ -2,12 +2,10 @@
 
 import copy
 import json
-from pathlib import Path
 
 import pytest
 from detectron2.data import DatasetCatalog
 
-import train_net
 from eql_d2 import InputError
 from eql_d2.data import (
     ClassificationMapper,
@@ -17,16 +15,15 @@ from eql_d2.data import (
     register_json_instances,
 )
 from eql_d2.data.build import build_resumable_train_loader
-from eql_d2.engine import Trainer, limits_of
+from eql_d2.engine import Trainer, get_parser, limits_of, load_lazy
 from eql_d2.evaluation import build_evaluator
+from eql_d2.model_zoo import get_config_file
 from tests.conftest import make_annotations
 from tests.fuzz.annotations import predictions, use_annotations
 
 from .damage import DELETE, all_of, broken, rle
 
-LAZY = str(
-    Path(train_net.__file__).parent / "configs/quick_schedules/mask_rcnn_R_18_FPN_instant_eqlv2.py"
-)
+LAZY = get_config_file("quick_schedules/mask_rcnn_R_18_FPN_instant_eqlv2.py")
 
 
 @pytest.fixture
@@ -127,17 +124,17 @@ def test_what_only_pythons_json_reads_does_not_fail_an_lvis_evaluation(
 
 
 def test_limits_come_from_either_kind_of_config(tiny_cfg):
-    parser = train_net.get_parser()
+    parser = get_parser()
     args = parser.parse_args(["--allow-outside-paths"])
     tiny_cfg.INPUT.MAX_IMAGE_PIXELS = 123
     assert limits_of(tiny_cfg, args) == Limits(123, True)
-    lazy = train_net.load_lazy(LAZY, [])
+    lazy = load_lazy(LAZY, [])
     assert limits_of(lazy, parser.parse_args([])) == Limits()
     key = "dataloader.train.mapper.max_image_pixels"
-    lazy = train_net.load_lazy(LAZY, [f"{key}=99"])
+    lazy = load_lazy(LAZY, [f"{key}=99"])
     assert limits_of(lazy, parser.parse_args([])) == Limits(99)
     with pytest.raises(InputError, match="max_image_pixel is unknown"):
-        train_net.load_lazy(LAZY, [f"{key[:-1]}=99"])
+        load_lazy(LAZY, [f"{key[:-1]}=99"])
 
 
 @pytest.mark.parametrize("mapper", [DatasetMapper, SemSegMapper, ClassificationMapper])

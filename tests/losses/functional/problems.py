@@ -65,6 +65,28 @@ def softmax_problem(shape, kind="mixed", is_soft=False, logits=None, seed=0):
     return logits, labels, margin, 7.3
 
 
+def on_device(loss: torch.nn.Module) -> torch.nn.Module:
+    """The loss computed where kernels run, for a test whose tensors are on the CPU: what it gets
+    goes there, what it returns and its statistics come back."""
+
+    def move(value):
+        if isinstance(value, (list, tuple)):
+            return type(value)(map(move, value))
+        return value.to(DEVICE) if isinstance(value, torch.Tensor) else value
+
+    def before(module, args, kwargs):
+        module.to(DEVICE)
+        return move(args), {name: move(value) for name, value in kwargs.items()}
+
+    def after(module, args, output):
+        module.cpu()
+        return output.cpu()
+
+    loss.register_forward_pre_hook(before, with_kwargs=True)
+    loss.register_forward_hook(after)
+    return loss
+
+
 PROBLEMS = {
     class_focal_loss: focal_problem,
     weighted_sigmoid_cross_entropy: sigmoid_problem,

@@ -20,6 +20,7 @@ from tests.losses.functional.problems import (
     assert_same,
     focal_problem,
     needs_triton,
+    on_device,
     sigmoid_problem,
     softmax_problem,
 )
@@ -123,24 +124,28 @@ def test_the_levels_of_a_pyramid_add_up():
 def test_two_anchors_of_a_position_are_rows(cls, monkeypatch):
     with backend("kernels"):
         sizes = [(6, 5), (5, 4), (5, 2)]
-        test_efl.test_maps_of_any_number_of_levels_equal_rows(cls, sizes, monkeypatch)
+        test_efl.test_maps_of_any_number_of_levels_equal_rows(
+            lambda num_classes: on_device(cls(num_classes)), sizes, monkeypatch
+        )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("loss, reference", [(EFL, ReferenceEFL), (EQFL, ReferenceEQFL)])
 def test_focal_trajectories_equal_the_slow_reference(loss, reference):
     with backend("kernels"):
-        test_efl.test_200_steps_equal_the_reference(loss, reference, 50)
+        test_efl.test_200_steps_equal_the_reference(
+            lambda num_classes: on_device(loss(num_classes)), reference, 50
+        )
 
 
 @pytest.mark.slow
 def test_the_trajectory_of_eqlv2_equals_the_slow_reference():
     with backend("kernels"):
-        assert test_parity.sgd_differences(EQLv2(50), ReferenceEQLv2(50), 50) <= 1e-5
+        assert test_parity.sgd_differences(on_device(EQLv2(50)), ReferenceEQLv2(50), 50) <= 1e-5
 
 
 @pytest.mark.slow
 def test_the_trajectory_of_softmax_eql_equals_the_slow_reference():
     with backend("kernels"):
-        worst, _ = follow(SoftmaxEQL(50), ReferenceSoftmaxEQL(50), 50)
+        worst, _ = follow(on_device(SoftmaxEQL(50)), ReferenceSoftmaxEQL(50), 50)
     assert worst <= 1e-5
