@@ -61,3 +61,12 @@ html_copy_source = False
 html_show_sourcelink = False
 html_domain_indices = False
 html_theme_options = {"navigation_with_keys": True}
+
+
+def _skip_field(app, what, name, member, skip, options) -> bool | None:
+    """Fields of a named tuple are in the docstring of their class; theirs says nothing."""
+    return True if type(member).__name__ == "_tuplegetter" else None
+
+
+def setup(app) -> None:
+    app.connect("autodoc-skip-member", _skip_field)

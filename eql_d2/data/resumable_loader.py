@@ -40,7 +40,7 @@ class ResumableLoader:
 
     The order is decided from indices, and from the shapes of the images where those of one
     orientation share a batch; to begin in the middle, only indices are gone through. Each image is
-    read and augmented under random numbers that are a function of :attr:`seed` and its place in the
+    read and augmented under random numbers that are a function of ``seed`` and its place in the
     order. So a batch is the same with any number of workers and however the training came to it.
     Augmentations must draw from the random numbers of Python, NumPy or PyTorch, not from a
     generator of their own.
