@@ -64,7 +64,3 @@ def main() -> None:
             raise
         sys.exit(f"eql-d2 {name}: error: {error}" + (f": {fix}" if fix else ""))
     module.main(sys.argv[0])
-
-
-if __name__ == "__main__":
-    main()

@@ -84,7 +84,8 @@ def run_titles(runs: Sequence[Run], task: str, index: int) -> list[str]:
 
 
 def check_same_categories(runs: Sequence[Run], task: str) -> None:
-    """
+    """Refuse runs of which one image could not show the same category.
+
     Raises:
         InputError: a run has no table of the task, or one of other categories.
     """
