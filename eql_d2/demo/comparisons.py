@@ -44,7 +44,7 @@ TWO_STAGE = Task(
 )
 TASKS = {
     "twostage": TWO_STAGE,
-    "onestage": TWO_STAGE._replace(runs={"focal": "focal loss", "efl": "EFL"}),
+    "onestage": TWO_STAGE._replace(runs={"focal": "focal loss", "efl": "EFL"}, minutes=11),
     "yolox": TWO_STAGE._replace(runs={"qfl": "quality focal loss", "eqfl": "EQFL"}, minutes=13),
     "classification": Task(
         runs={"softmax": "softmax cross entropy", "softmax_eql": "Softmax-EQL"},
