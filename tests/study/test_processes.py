@@ -71,6 +71,6 @@ def test_a_child_of_a_process_that_ended_at_once_does_not_start(monkeypatch):
     monkeypatch.setattr(os, "getppid", lambda: 1)
     prepare = processes.end_with_parent()
     if prepare is None:
-        pytest.skip("only Linux has it")
+        pytest.skip("only Linux ends the children of a process that was killed")
     process = subprocess.Popen([sys.executable, "-c", "print('ran')"], preexec_fn=prepare)
     assert process.wait() == 1
