@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -24,9 +24,9 @@ from .category_groups import (
 )
 from .datasets.open_images.classes import read_categories
 
-# By the name of the data set and whether the number of images is needed: the metadata of the
-# registration that was counted, and the counts.
-_COUNTED: dict[tuple[str, bool], tuple[Metadata, CategoryCounts]] = {}
+# By the name of the data set and whether the number of images is needed: the registration that was
+# counted, its metadata and function, and the counts.
+_COUNTED: dict[tuple[str, bool], tuple[tuple[Metadata, Callable | None], CategoryCounts]] = {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,10 +132,10 @@ def count_training_data(
     LVIS v1) is not counted again, unless the number of images is needed and not known.
     """
     keys = [(name, with_num_images) for name in as_names(dataset_names)]
-    metadata = [MetadataCatalog.get(name) for name, _ in keys]
-    if any(_COUNTED.get(key, (None,))[0] is not found for key, found in zip(keys, metadata)):
+    present = [(MetadataCatalog.get(name), DatasetCatalog.data.get(name)) for name, _ in keys]
+    if any(_COUNTED.get(key, (None,))[0] != found for key, found in zip(keys, present)):
         counted = from_main_process(lambda: [_count(*key) for key in keys])
-        _COUNTED.update(zip(keys, zip(metadata, counted)))
+        _COUNTED.update(zip(keys, zip(present, counted)))
     return functools.reduce(operator.add, (_COUNTED[key][1] for key in keys))
 
 

@@ -1,5 +1,6 @@
 """The list of classes: that of the training data, also where test data show only some of them."""
 
+import contextlib
 import functools
 import os
 from collections.abc import Callable, Sequence
@@ -25,7 +26,8 @@ def class_names(dataset_name: str, kind: str = "thing_classes") -> list[str] | N
         return list(metadata.get(kind))
     is_open_images = metadata.get("evaluator_type") == "open_images" and kind == "thing_classes"
     if is_open_images and os.path.isfile(metadata.json_file):
-        return [category["name"] for category in read_categories(metadata.json_file)]
+        with contextlib.suppress(InputError):  # whoever loads the data will say what is wrong
+            return [category["name"] for category in read_categories(metadata.json_file)]
     return None
 
 
@@ -33,7 +35,8 @@ def adopt_training_classes(training: Sequence[str], test: Sequence[str]) -> None
     """Give test data whose classes are some of those of the training data the whole list.
 
     Classes are told by their names. The labels of such a data set become indices of the training
-    classes, and it is evaluated on the classes that it shows.
+    classes, and it is evaluated on the classes that it shows. What test data have adopted before,
+    from other training data, they give up.
 
     Args:
         training, test: names of registered data sets.
@@ -59,6 +62,8 @@ def adopt_training_classes(training: Sequence[str], test: Sequence[str]) -> None
         known = (class_names(name, kind) for name in training)
         classes = next((names for names in known if names is not None), None)
         for name in test if classes is not None else ():
+            if class_names(name, kind) != classes:
+                _restore(name)
             own = class_names(name, kind)
             if own is not None and own != classes:
                 _check_subset(name, own, training, classes)
@@ -78,7 +83,8 @@ def _check_subset(name: str, own: list[str], training: Sequence[str], classes: l
 
 def _adopt(name: str, kind: str, index_of: list[int], classes: list[str]) -> None:
     """Register the data set anew, with class i as class ``index_of[i]`` of the longer list."""
-    metadata = MetadataCatalog.get(name).as_dict() | {kind: classes}
+    load, own = DatasetCatalog[name], MetadataCatalog.get(name).as_dict()
+    metadata = own | {kind: classes, "before_adoption": (load, own)}
     if kind == "stuff_classes":
         metadata["label_index"] = index_of
     metadata.pop("class_image_count", None)  # of the test data, in their order
@@ -89,11 +95,21 @@ def _adopt(name: str, kind: str, index_of: list[int], classes: list[str]) -> Non
         missing = sorted(set(range(len(classes))) - set(ids.values()))
         ids |= dict(zip(range(max(ids) + 1, max(ids) + 1 + len(missing)), missing))
         metadata["thing_dataset_id_to_contiguous_id"] = ids
-    load = DatasetCatalog[name]
+    _register_anew(name, functools.partial(_load_with_classes, load, index_of), metadata)
+
+
+def _restore(name: str) -> None:
+    """Undo :func:`_adopt`, if it has been done."""
+    before = MetadataCatalog.get(name).get("before_adoption")
+    if before is not None:
+        _register_anew(name, *before)
+
+
+def _register_anew(name: str, load: Callable[[], list[dict]], metadata: dict) -> None:
     DatasetCatalog.remove(name)
     MetadataCatalog.remove(name)
-    DatasetCatalog.register(name, functools.partial(_load_with_classes, load, index_of))
-    MetadataCatalog.get(name).set(**metadata)
+    DatasetCatalog.register(name, load)
+    MetadataCatalog.get(name).set(**{k: v for k, v in metadata.items() if k != "name"})
 
 
 def _load_with_classes(load: Callable[[], list[dict]], index_of: list[int]) -> list[dict]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from detectron2.data import MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 
-from ..data import CategoryTable, category_table
+from ..data import CategoryTable, adopt_training_classes, category_table
 from ..exceptions import InputError
 from .classification_evaluation import ClassificationEvaluator
 from .coco_evaluation import COCOEvaluator
@@ -42,16 +42,18 @@ def build_evaluator(
     Args:
         dataset_name: a registered data set.
         output_dir: for results; give each data set its own, since the names of files are alike.
-        training_datasets: registered data sets whose images make the groups rare, common and
-            frequent. Without them, or where they cannot be counted, the groups are those of the
-            annotation file, if it has any. For "open_images" their instances make five groups.
+        training_datasets: registered data sets whose classes, in their order, are those of the
+            model, and whose images make the groups rare, common and frequent. Without them, or
+            where they cannot be counted, the groups are those of the annotation file, if it has
+            any. For "open_images" their instances make five groups.
         frequency_thresholds: most training images of a rare and of a common category.
         sem_seg_groups: for "sem_seg" instead of them, the rule and the thresholds of
             :func:`eql_d2.data.group_labels`.
         **kwargs: further arguments of the evaluator.
 
     Raises:
-        InputError: there is no evaluator for the data set.
+        InputError: there is no evaluator for the data set, or it has a class that the training
+            data do not have.
     """
     evaluator_type = MetadataCatalog.get(dataset_name).get("evaluator_type")
     if evaluator_type not in EVALUATORS:
@@ -59,17 +61,16 @@ def build_evaluator(
             f"evaluator_type of data set {dataset_name!r} is {evaluator_type!r}: "
             f"there are evaluators for {' and '.join(map(repr, EVALUATORS))}"
         )
+    names = [training_datasets] if isinstance(training_datasets, str) else list(training_datasets)
+    adopt_training_classes(names, [dataset_name])
     if "training_categories" not in kwargs:
         kwargs["training_categories"] = _training_categories(
-            evaluator_type, training_datasets, frequency_thresholds, sem_seg_groups
+            evaluator_type, names, frequency_thresholds, sem_seg_groups
         )
     return EVALUATORS[evaluator_type](dataset_name, output_dir=output_dir, **kwargs)
 
 
-def _training_categories(
-    evaluator_type: str, training_datasets: str | Sequence[str], *rules
-) -> CategoryTable | None:
-    names = [training_datasets] if isinstance(training_datasets, str) else list(training_datasets)
+def _training_categories(evaluator_type: str, names: Sequence[str], *rules) -> CategoryTable | None:
     counted = all(MetadataCatalog.get(name).get("class_image_count") for name in names)
     # LVIS v0.5 has its groups in the annotation file: nothing to load
     if not names or (evaluator_type == "lvis" and not counted):

@@ -19,7 +19,9 @@ class COCOEvaluator(Detectron2COCOEvaluator):
     Each is the mean over the AP of the group's categories, nan if none has ground truth. The
     groups are those of `training_categories` or the `frequency` of the categories in the annotation
     file; with neither, the three are left out. The file may have some of the model's categories
-    only, and leave out `iscrowd` and `area`: they are filled as COCO defines them.
+    only, and leave out `iscrowd` and `area`: they are filled as COCO defines them. The ids of its
+    annotations decide nothing: pycocotools takes a match with id 0 for no match, so they are
+    numbered anew.
 
     In `output_dir` it also leaves ``per_category_{task}.json``, the AP of each category, and
     ``evaluation.json``.
@@ -46,6 +48,9 @@ class COCOEvaluator(Detectron2COCOEvaluator):
         super().__init__(dataset_name, tasks, distributed, output_dir, **kwargs)
         annotations = self._coco_api.dataset.get("annotations", ())
         fill_absent_fields(annotations, self._coco_api.dataset["images"])
+        for number, annotation in enumerate(annotations, 1):
+            annotation["id"] = number
+        self._coco_api.createIndex()
         self._count = Counter(a["category_id"] for a in annotations if not a.get("iscrowd"))
         cat_ids = sorted(self._coco_api.getCatIds())
         self._dataset_name = dataset_name

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..exceptions import InputError
 from .arguments import is_number
+from .exact_buffers import ExactBuffers
 from .gradient_statistics import GradientStatistics
 
 # One number per class that describes the training data, or a function that returns them, to be
@@ -19,7 +20,7 @@ PerClass = Tensor | Callable[[], Tensor]
 Normalizer = float | Tensor | None
 
 
-class ClassificationLoss(nn.Module):
+class ClassificationLoss(ExactBuffers):
     """A classification loss that also owns what follows from it: columns, prior and scores.
 
     A head asks the loss how many logits to produce, with which bias to begin, how to train them

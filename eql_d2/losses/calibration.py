@@ -5,16 +5,17 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from detectron2.config import CfgNode
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..exceptions import InputError
 from .arguments import is_number
 from .base import ClassificationLoss, PerClass, in_float32, values_per_class
 from .baselines import SigmoidLoss, SoftmaxLoss
+from .exact_buffers import ExactBuffers
 from .softmax_eql import gradient_margins, neutral_margin
 
 
-class Calibration(nn.Module):
+class Calibration(ExactBuffers):
     """What a loss subtracts from its logits at test, by the training samples of each class.
 
     Nothing of training changes, and nothing is saved: a checkpoint has no keys for it, so any
@@ -52,7 +53,7 @@ class Calibration(nn.Module):
         super().__init__()
         self.num_classes = num_classes
         self._get_class_count = class_count if callable(class_count) else None
-        # Not saved: it describes the data of this run. Whole numbers, so that half() leaves them.
+        # Not saved: it describes the data of this run.
         self.register_buffer("class_count", torch.zeros(0, dtype=torch.int64), persistent=False)
         if not callable(class_count):
             self._set_class_count(class_count)

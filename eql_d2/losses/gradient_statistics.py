@@ -2,13 +2,14 @@
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..exceptions import InputError
 from .arguments import is_number
+from .exact_buffers import ExactBuffers
 
 
-class GradientStatistics(nn.Module):
+class GradientStatistics(ExactBuffers):
     """Running sums of the positive and the negative gradients of each class.
 
     "Positive" are the gradients from samples of the class, "negative" those from samples of all
@@ -16,8 +17,9 @@ class GradientStatistics(nn.Module):
     whole training, as in the official code; with a ``decay`` below 1 old steps are forgotten, for
     trainings in which early positive gradients would keep the ratio up.
 
-    The buffers are float64: float32 stops counting increments of one at 1.7e7. They are saved
-    with the model. A checkpoint without them (plain Detectron2) loads without complaint.
+    The buffers are float64, whatever the model is cast to: float32 stops counting increments of one
+    at 1.7e7. They are saved with the model. A checkpoint without them (plain Detectron2) loads
+    without complaint.
 
     Args:
         num_classes: number C of foreground classes.
@@ -57,6 +59,11 @@ class GradientStatistics(nn.Module):
                 f"GradientStatistics of {self.num_classes} classes got sums of shapes "
                 f"{tuple(pos_grad.shape)} and {tuple(neg_grad.shape)}: both must be "
                 f"({self.num_classes},)"
+            )
+        if self.pos_grad.dtype != torch.float64:  # FSDP casts buffers past the module
+            raise InputError(
+                f"the gradient statistics have been cast to {self.pos_grad.dtype}, in which sums "
+                "stop counting: keep buffers as they are (FSDP: MixedPrecision(buffer_dtype=None))"
             )
         step = torch.stack([pos_grad, neg_grad]).to(self.pos_grad)
         if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:

@@ -11,6 +11,7 @@ from PIL import Image
 from eql_d2 import InputError
 from eql_d2.data import (
     adopt_training_classes,
+    category_table,
     class_names,
     register_class_folder,
     register_json_instances,
@@ -93,3 +94,31 @@ def test_c_label_maps_of_a_shorter_list_are_read_by_the_training_classes(tmp_pat
     results = evaluator.evaluate()["sem_seg"]
     assert results["mIoU"] == 100 and results["IoU-comet"] == results["IoU-sky"] == 100
     assert np.isnan(results["IoU-grass"])
+
+
+def test_c_a_second_pair_in_the_same_process_starts_from_the_lists_of_the_files(tmp_path):
+    for name, classes in {"one": "abc", "two": "cbad", "val": "ab"}.items():
+        folder = tmp_path / name
+        for class_name in classes:
+            (folder / class_name).mkdir(parents=True)
+            Image.new("RGB", (8, 8)).save(folder / class_name / "0.png")
+        register_class_folder(name, str(folder))
+    for training in ("one", "two", "one"):
+        adopt_training_classes([training], ["val"])
+        assert class_names("val") == class_names(training)
+        assert [class_names("val")[label] for label in labels_of("val")] == ["a", "b"]
+    with pytest.raises(InputError, match="'two' has class 'd'"):
+        adopt_training_classes(["one"], ["two"])
+
+
+def test_c_counts_of_a_name_that_is_registered_anew_are_the_new_ones():
+    for keep_metadata in (False, True):
+        for label in (0, 1):
+            DatasetCatalog.register("anew", lambda k=label: [{"annotations": [{"category_id": k}]}])
+            MetadataCatalog.get("anew").set(thing_classes=["a", "b"], evaluator_type="coco")
+            counts = category_table("anew").counts.image_count.tolist()
+            assert counts == [1 - label, label]
+            DatasetCatalog.remove("anew")
+            if not keep_metadata:
+                MetadataCatalog.remove("anew")
+    MetadataCatalog.remove("anew")

@@ -13,6 +13,7 @@ from eql_d2 import (
     BalancedSoftmax,
     EQLv2,
     FocalLoss,
+    GradientStatistics,
     InputError,
     InstanceCountEQL,
     SeesawLoss,
@@ -212,6 +213,50 @@ def test_a_device_without_float64_is_refused(loss_class):
     with pytest.raises(InputError, match=message) as error:
         model._apply(without_float64)
     assert "\n" not in str(error.value)
+
+
+CASTS = {
+    "bfloat16": lambda model: model.bfloat16(),
+    "half": lambda model: model.half(),
+    "to": lambda model: model.to("cpu", torch.bfloat16),
+    "there and back": lambda model: model.half().double(),
+    "before and within": lambda model: torch.nn.Sequential(model.bfloat16()).half()[0],
+}
+
+
+@pytest.mark.parametrize("loss_class", LOSSES)
+@pytest.mark.parametrize("cast", CASTS.values(), ids=CASTS)
+def test_a_cast_of_the_model_leaves_state_and_sums_exact(loss_class, cast):
+    """A sum in bfloat16 stops at 256 times its increment."""
+    plain, other = build(loss_class), build(loss_class)
+    for loss in (plain, other):
+        loss.monitor()
+    other = cast(other)
+    for name, buffer in plain.named_buffers():
+        assert dict(other.named_buffers())[name].dtype == buffer.dtype
+    for step in range(3):
+        for loss in (plain, other):
+            for _ in range(100):
+                loss.statistics.update(torch.ones(C), torch.ones(C))
+            call(loss, *batch(step))
+    for (name, expected), buffer in zip(plain.named_buffers(), other.buffers()):
+        torch.testing.assert_close(buffer, expected, rtol=0, atol=0, msg=name)
+    assert plain.statistics.pos_grad.min() > 300
+
+
+@pytest.mark.parametrize("loss_class", LOSSES)
+def test_a_checkpoint_of_a_cast_model_is_taken_into_float64(loss_class):
+    loss, state = build(loss_class), build(loss_class).state_dict()
+    state = {key: value.bfloat16() for key, value in state.items()}
+    loss.load_state_dict(state, assign=True)
+    assert all(buffer.dtype == torch.float64 for buffer in loss.buffers())
+
+
+def test_statistics_that_were_cast_past_their_module_say_so():
+    statistics = GradientStatistics(2)
+    statistics.pos_grad = statistics.pos_grad.bfloat16()
+    with pytest.raises(InputError, match="cast to torch.bfloat16, in which sums stop counting"):
+        statistics.update(torch.ones(2), torch.ones(2))
 
 
 @pytest.mark.parametrize("loss_class", LOSSES)

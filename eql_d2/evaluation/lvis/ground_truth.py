@@ -61,9 +61,7 @@ def read_ground_truth(json_file: str) -> GroundTruth:
     dataset = read_ground_truth_json(path, _without_segmentation)
     annotations = dataset["annotations"]
     _check_keys(path, dataset)
-    duplicates = [i for i, n in Counter(a["id"] for a in annotations).items() if n > 1]
-    if duplicates:
-        raise InputError(f"{path}: annotation id {duplicates[0]} occurs twice; make ids unique")
+    has_ids = len({a["id"] for a in annotations}) == len(annotations)
     categories = {category["id"]: category for category in dataset["categories"]}
     image_ids = frozenset(image["id"] for image in dataset["images"])
     # That of the box here, where it only counts whether it is positive
@@ -75,7 +73,8 @@ def read_ground_truth(json_file: str) -> GroundTruth:
         image_ids=image_ids,
         num_annotations=len(annotations),
         instance_count=Counter(a["category_id"] for a in seen if not a.get("ignore")),
-        is_clean=not filled
+        is_clean=has_ids
+        and not filled
         and len(seen) == len(annotations)
         and all(_is_clean(a) for a in annotations),
     )
@@ -98,7 +97,8 @@ def clean_file(
     - `iscrowd` is left out: lvis-api does not know it;
     - `ignore` is left out and the annotation's area set beyond all ranges, so that it is ignored
       by the rule all engines share;
-    - ids start at 1. This one corrects lvis-api, which takes a match with id 0 for no match.
+    - ids are 1, 2, 3 and so on. This one corrects lvis-api, which takes a match with id 0 for no
+      match, and of several annotations with one id the last for all.
     """
     if ground_truth.is_clean and reads(ground_truth.json_file):
         yield ground_truth.json_file
@@ -155,4 +155,5 @@ def _is_seen(annotation: dict, image_ids, category_ids) -> bool:
 
 
 def _is_clean(annotation: dict) -> bool:
-    return annotation["id"] > 0 and not annotation.get("iscrowd") and not annotation.get("ignore")
+    is_numbered = type(annotation["id"]) is int and annotation["id"] > 0
+    return is_numbered and not annotation.get("iscrowd") and not annotation.get("ignore")

@@ -1,0 +1,89 @@
+"""Detections that are the annotations have an AP of 100, whatever tool has written the file."""
+
+import json
+
+import pytest
+import torch
+from detectron2.data import DatasetCatalog
+from detectron2.structures import Boxes, Instances
+
+from eql_d2 import InputError
+from eql_d2.data import register_json_instances
+from eql_d2.evaluation import build_evaluator
+from tests.conftest import make_annotations
+
+pytestmark = pytest.mark.usefixtures("no_datasets_left")
+
+
+@pytest.fixture
+def register(tmp_path):
+    """Registers the tiny data, changed, by a name; returns their content as it was."""
+
+    def register(name, change, federated=False):
+        (tmp_path / name).mkdir()
+        content = make_annotations(tmp_path / name, federated=federated)
+        as_made = json.loads(json.dumps(content))
+        change(content)
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+        register_json_instances(name, str(tmp_path / f"{name}.json"), str(tmp_path / name))
+        return as_made
+
+    return register
+
+
+def evaluate_truth(evaluator, content):
+    """Box metrics of the annotations as detections; class k has the category id 10 (k + 1)."""
+    evaluator.reset()
+    for image in content["images"]:
+        objects = [a for a in content["annotations"] if a["image_id"] == image["id"]]
+        boxes = torch.tensor([a["bbox"] for a in objects]).float().view(-1, 4)
+        boxes[:, 2:] += boxes[:, :2]
+        found = Instances((image["height"], image["width"]))
+        found.pred_boxes, found.scores = Boxes(boxes), torch.ones(len(objects))
+        found.pred_classes = torch.tensor([a["category_id"] // 10 - 1 for a in objects]).long()
+        evaluator.process([{"image_id": image["id"]}], [{"instances": found}])
+    return evaluator.evaluate()["bbox"]
+
+
+def numbered(number):
+    def change(content):
+        for i, annotation in enumerate(content["annotations"]):
+            annotation["id"] = number(i)
+
+    return change
+
+
+@pytest.mark.parametrize("federated", [False, True], ids=["COCO", "LVIS"])
+@pytest.mark.parametrize("first", [0, 1, -5, 2**40])
+def test_the_ids_of_annotations_decide_nothing(register, first, federated):
+    """A match with id 0 was no match: AP 96 instead of 100, and 0 for a class of one object."""
+    content = register("own", numbered(lambda i: first + i), federated)
+    results = evaluate_truth(build_evaluator("own", None), content)
+    assert results["AP"] == pytest.approx(100, abs=1e-9)
+
+
+def permuted(content):
+    """The same classes in another order: ids fall where they rose, names keep their objects."""
+    for category in content["categories"]:
+        category["id"] = 60 - category["id"]
+    for annotation in content["annotations"]:
+        annotation["category_id"] = 60 - annotation["category_id"]
+    for image in content["images"]:
+        image.get("neg_category_ids", []).clear()
+
+
+@pytest.mark.parametrize("federated", [False, True], ids=["COCO", "LVIS"])
+def test_a_script_gets_the_classes_in_the_order_of_training(register, federated):
+    """As the trainers: perfect detections had AP 0 where the files list the classes differently."""
+    register("own_train", lambda content: None, federated)
+    content = register("own_val", permuted, federated)
+    evaluator = build_evaluator("own_val", None, training_datasets="own_train")
+    assert evaluate_truth(evaluator, content)["AP"] == pytest.approx(100, abs=1e-9)
+    assert DatasetCatalog.get("own_val")[0]["annotations"][0]["category_id"] == 0
+
+
+def test_a_script_whose_test_data_have_another_class_is_refused(register):
+    register("own_train", lambda content: None)
+    register("own_val", lambda content: content["categories"][2].update(name="other"))
+    with pytest.raises(InputError, match="'own_val' has class 'other'"):
+        build_evaluator("own_val", None, training_datasets="own_train")
