@@ -62,8 +62,11 @@ def get_parser(prog: str) -> argparse.ArgumentParser:
         "--write",
         metavar="FIXED.json",
         help="write the one --dataset with the repairs that lose nothing, and check the result: "
-        "ids, sizes and iscrowd given as text or as 7.0 become integers; absent iscrowd and area "
-        "are filled as COCO defines them, and absent lists of LVIS's images are made empty",
+        "ids, sizes and iscrowd given as text or as 7.0 become integers; annotations with one id "
+        "are numbered anew; absent sizes of images are read from their files; \\ in names becomes "
+        "/; boxes are clipped, or taken from the polygons where they are absent; flat and broken "
+        "polygons are mended; absent iscrowd and area are filled as COCO defines them, and absent "
+        "lists of LVIS's images are made empty",
     )
     command.add_argument(
         "--num-images",
@@ -117,11 +120,10 @@ def main(prog: str = "python -m eql_d2.data") -> None:
     failed = False
     try:
         for name, findings in _validate_all(args):
-            errors, warnings = len(findings.errors), len(findings.warnings)
-            print(f"{name}: {errors} kinds of errors, {warnings} kinds of warnings")
-            if errors or warnings:
+            print(f"{name}: {findings.summary()}")
+            if findings.errors or findings.warnings:
                 print(findings.format())
-            failed |= errors > 0
+            failed |= bool(findings.errors)
     except InputError as error:
         args.parser.exit(1, f"error: {error}\n")
     except BrokenPipeError:  # of a reader that has seen enough

@@ -9,6 +9,8 @@ from detectron2.utils import comm
 from detectron2.utils.logger import create_small_table
 
 from ..data import CategoryTable, fill_absent_fields
+from ..data.validation.categories import leave_out_root
+from ..data.validation.polygons import usable_polygons
 from .evaluated_categories import EvaluatedCategories, average_precision_by_category
 from .evaluation_json import write_evaluation
 
@@ -21,7 +23,8 @@ class COCOEvaluator(Detectron2COCOEvaluator):
     file; with neither, the three are left out. The file may have some of the model's categories
     only, and leave out `iscrowd` and `area`: they are filled as COCO defines them. The ids of its
     annotations decide nothing: pycocotools takes a match with id 0 for no match, so they are
-    numbered anew.
+    numbered anew. What registration takes in its stride, a root category or a polygon of two
+    points, is left out here too.
 
     In `output_dir` it also leaves ``per_category_{task}.json``, the AP of each category, and
     ``evaluation.json``.
@@ -48,8 +51,11 @@ class COCOEvaluator(Detectron2COCOEvaluator):
         super().__init__(dataset_name, tasks, distributed, output_dir, **kwargs)
         annotations = self._coco_api.dataset.get("annotations", ())
         fill_absent_fields(annotations, self._coco_api.dataset["images"])
+        leave_out_root(self._coco_api.dataset)
         for number, annotation in enumerate(annotations, 1):
             annotation["id"] = number
+            if "segmentation" in annotation:
+                annotation["segmentation"] = usable_polygons(annotation["segmentation"])
         self._coco_api.createIndex()
         self._count = Counter(a["category_id"] for a in annotations if not a.get("iscrowd"))
         cat_ids = sorted(self._coco_api.getCatIds())

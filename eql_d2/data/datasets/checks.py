@@ -9,6 +9,7 @@ from detectron2.data import DatasetCatalog
 from ...exceptions import InputError
 from ...messages import shown
 from ..validation.findings import Findings
+from ..validation.missing_files import why_missing
 
 _CONTROLS = frozenset(map(chr, range(32)))
 
@@ -28,9 +29,11 @@ def check_files(findings: Findings, where: str, records: Sequence[dict]) -> list
         "missing images",
         "check the image folder",
         missing,
-        lambda path: f"{where}image {path!r} is missing",
+        lambda path: f"{where}image {path!r} is missing{why_missing(path)}",
         line=f"{where}{len(missing)} of {len(records)} images are missing, the first is "
-        f"{next(iter(missing), None)!r}",
+        f"{missing[0]!r}{why_missing(missing[0])}"
+        if missing
+        else None,
     )
     return list(itertools.compress(records, is_there))
 

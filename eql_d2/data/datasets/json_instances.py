@@ -1,6 +1,6 @@
 """The user's own data: one COCO- or LVIS-format JSON file and a folder of images."""
 
-import os
+import logging
 from collections import defaultdict
 from operator import itemgetter
 
@@ -13,10 +13,13 @@ from ..validation.annotations import read_annotations
 from ..validation.findings import Findings
 from ..validation.images import NUM_SAMPLES, check_images, sample
 from ..validation.limits import Limits
-from ..validation.listed_images import file_names, is_federated, usable_images
+from ..validation.listed_images import find_file, is_federated, usable_images
 from ..validation.mask_kinds import count_masks
+from ..validation.polygons import usable_polygons
 from .checks import check_files, check_name
 from .long_tail import LongTail, cut_records
+
+logger = logging.getLogger(__name__)
 
 
 def register_json_instances(
@@ -54,6 +57,7 @@ def register_json_instances(
     findings = Findings(f"data set {name!r}")
     data, records = find_json_instances(findings, json_file, image_root, limits)
     findings.raise_error()
+    findings.log_warnings(logger)
     check_images(findings, sample(records, NUM_SAMPLES), limits.max_image_pixels)
     findings.raise_error()
     records = _cut(name, data, records, long_tail)
@@ -159,6 +163,8 @@ def _to_records(data: dict, image_root: str) -> list[dict]:
     class_of = _class_metadata(data)["thing_dataset_id_to_contiguous_id"]
     annotations = defaultdict(list)
     for annotation in data["annotations"]:
+        if not min(annotation["bbox"][2:]):
+            continue  # of no area: Detectron2 would leave it out of the batch
         annotations[annotation["image_id"]].append(_to_instance(annotation, class_of))
     return [
         {
@@ -172,7 +178,7 @@ def _to_records(data: dict, image_root: str) -> list[dict]:
 
 def _to_image(image: dict, image_root: str) -> dict:
     return {
-        "file_name": _find_file(image, image_root),
+        "file_name": find_file(image, image_root),
         "height": image["height"],
         "width": image["width"],
     }
@@ -193,13 +199,7 @@ def _to_instance(annotation: dict, class_of: dict[int, int]) -> dict:
     }
     if annotation.get("keypoints"):
         instance["keypoints"] = annotation["keypoints"]
-    segmentation = annotation.get("segmentation")
+    segmentation = usable_polygons(annotation.get("segmentation"))
     if isinstance(segmentation, dict) and isinstance(segmentation["counts"], list):
         segmentation = mask_util.frPyObjects(segmentation, *segmentation["size"])
     return instance | ({"segmentation": segmentation} if segmentation else {})
-
-
-def _find_file(image: dict, image_root: str) -> str:
-    """The first path that leads to a file, or the last."""
-    paths = [os.path.join(image_root, name) for name in file_names(image)]
-    return next((path for path in paths if os.path.isfile(path)), paths[-1])

@@ -8,6 +8,7 @@ from typing import Any
 from ...exceptions import InputError
 from ...files import read_json
 from ...messages import shown
+from .categories import check_categories, check_used, unknown_category_fix
 from .findings import Findings
 from .flat import are_integers, is_integer
 from .instances import check_instances
@@ -63,7 +64,7 @@ def check_annotations(
         _check_ids(findings, key, data[key])
         if federated and key != "annotations":
             _check_not_negative(findings, key, data[key])
-    _check_categories(findings, where, data["categories"])
+    check_categories(findings, where, data)
     check_images(findings, where, data["images"], image_root, limits)
     category_ids = {c["id"] for c in data["categories"] if is_integer(c.get("id"))}
     check_category_lists(findings, data["images"], category_ids)
@@ -105,9 +106,11 @@ def _check_ids(findings: Findings, key: str, entries: list[dict]) -> None:
         lambda i: f"entry {i} of {key!r} has id {shown(ids[i])}",
     )
     counts = Counter(filter(is_integer, ids))
-    findings.error(
+    # Nothing refers to an annotation: the evaluation numbers them itself.
+    decides = key != "annotations"
+    (findings.error if decides else findings.warning)(
         f"{key} with the same id",
-        "make ids unique",
+        "make ids unique" if decides else "they are taken; validate --write numbers them anew",
         [value for value, count in counts.items() if count > 1],
         lambda value: f"there are {counts[value]} {key} with the same id {value}",
     )
@@ -119,27 +122,6 @@ def _check_not_negative(findings: Findings, key: str, entries: list[dict]) -> No
         "the engine of LVIS's evaluation takes 0 or more: number them anew",
         [entry for entry in entries if is_integer(entry.get("id")) and entry["id"] < 0],
         lambda entry: f"an entry of {key!r} has id {entry['id']}",
-    )
-
-
-def _check_categories(findings: Findings, where: str, categories: list[dict]) -> None:
-    if not categories:
-        fix = "list those of the data set, with id and name"
-        findings.error("files without categories", fix, [f"{where} has no categories"])
-    names = [category.get("name") for category in categories]
-    strange = [i for i, name in enumerate(names) if not isinstance(name, (str, int, type(None)))]
-    findings.error(
-        "categories whose name is no text",
-        "give each a name",
-        strange,
-        lambda i: f"category {shown(categories[i].get('id'))} has name {shown(names[i])}",
-    )
-    counts = Counter(str(name) for name in names if isinstance(name, (str, int)))
-    findings.error(
-        "categories with the same name",
-        "give each category a name of its own: classes are told by their names",
-        [name for name, count in counts.items() if count > 1],
-        lambda name: f"there are {counts[name]} categories with the same name {shown(name)}",
     )
 
 
@@ -161,18 +143,11 @@ def _check_references(findings: Findings, data: dict, category_ids: set[int]) ->
                 f"has category_id {shown(a.get('category_id'))}, which is not among the "
                 f"{len(category_ids)} categories"
             ),
-            "add the category or remove the annotation",
+            unknown_category_fix(data["annotations"], category_ids),
         ),
     ):
         _check_reference(findings, data["annotations"], key, known, what, describe, fix)
-    used = [annotation.get("category_id") for annotation in data["annotations"]]
-    used = set(used if are_integers(used) else filter(is_integer, used))
-    findings.warning(
-        "categories without an annotation",
-        "a class of the training data needs one to be learned",
-        [c for c in data["categories"] if is_integer(c.get("id")) and c["id"] not in used],
-        lambda c: f"category {c['id']} ({shown(c.get('name'))}) has no annotation",
-    )
+    check_used(findings, data)
 
 
 def _check_reference(

@@ -1,6 +1,7 @@
 """All that is wrong with a data set: grouped by kind, with counts and the first examples."""
 
 import dataclasses
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -98,6 +99,20 @@ class Findings:
         where = f"{self._where}: " if self._where else ""
         fix = f": {first.fix}" if first.fix else ""
         raise InputError(f"{where}{first.line}{fix}{others if count > 1 else ''}")
+
+    def log_warnings(self, logger: logging.Logger) -> None:
+        """Log each kind of warning in one line."""
+        where = f"{self._where}: " if self._where else ""
+        for finding in self.warnings:
+            others = f", and {finding.count - 1:,} more" if finding.count > 1 else ""
+            fix = f": {finding.fix}" if finding.fix else ""
+            logger.warning(f"{where}{finding.line}{others}{fix}")
+
+    def summary(self) -> str:
+        """How many kinds there are, for the first line of the report."""
+        counts = {"error": len(self.errors), "warning": len(self.warnings)}
+        kinds = [f"{n} kind{'s' * (n > 1)} of {what}s" for what, n in counts.items() if n]
+        return " and ".join(kinds) or "no errors, no warnings"
 
     def format(self) -> str:
         """The report: errors first, a block for each kind."""

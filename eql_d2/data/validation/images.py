@@ -79,9 +79,16 @@ def check_images(
             list_.append(error)
             continue
         if (record.get("width", width), record.get("height", height)) != (width, height):
+            is_turned = (record.get("width"), record.get("height")) == (height, width)
+            fix = (
+                "it is turned by its EXIF orientation, or width and height are swapped: save it "
+                "without the orientation, or annotate it as it is shown"
+                if is_turned
+                else "replace it or mend the annotations"
+            )
             other_size.append(
                 f"image {path!r} is of {width} x {height} pixels but annotated with "
-                f"{record['width']} x {record['height']}: replace it or mend the annotations"
+                f"{record['width']} x {record['height']}: {fix}"
             )
         if header.has_16_bits:
             has_16_bits.append(path)

@@ -9,8 +9,10 @@ from .findings import Findings
 from .flat import flatten, numbers
 from .masks import check_polygons, check_run_lengths
 
-# Annotation tools round: a box may end this many pixels outside of its image.
+# Annotation tools round: a box may end this many pixels outside of its image without a word, and
+# this share of the image with a warning; further out it is mostly [x, y, x, y].
 _BOX_TOLERANCE = 1.0
+_CLIPPED_SHARE = 0.05
 _NONE: list = []  # one for all: a million new ones set off the garbage collector
 _FLAG_TYPES = frozenset({int, float, bool, type(None)})
 
@@ -24,21 +26,21 @@ def check_instances(findings: Findings, data: dict, is_lvis: bool) -> None:
         is_lvis: whether it is in LVIS format, which has no `iscrowd`.
     """
     annotations = Annotations.of_file(findings, data)
-    _check_boxes(annotations)
-    check_polygons(annotations)
+    _check_boxes(annotations, is_lvis)
+    check_polygons(annotations, is_lvis)
     check_run_lengths(annotations)
     _check_keypoints(annotations)
     _check_fields(annotations, is_lvis)
 
 
-def _check_boxes(annotations: Annotations) -> None:
+def _check_boxes(annotations: Annotations, is_lvis: bool) -> None:
     flat = flatten(annotations.column("bbox"))
     are_boxes = flat.are_numbers & (flat.lengths == 4)
     boxes = np.full((len(are_boxes), 4), np.nan)
     boxes[are_boxes] = flat.values[np.repeat(are_boxes, flat.lengths)].reshape(-1, 4)
     annotations.error(
         "boxes that are not four numbers",
-        "it must be [x, y, width, height]",
+        "it must be [x, y, width, height] (validate --write takes absent ones from the polygons)",
         ~are_boxes,
         lambda i: annotations.says("bbox", i),
     )
@@ -50,26 +52,47 @@ def _check_boxes(annotations: Annotations) -> None:
         lambda i: annotations.says("bbox", i) + ", which is not finite",
     )
     x, y, width, height = boxes.T
+    are_negative = are_finite & (np.minimum(width, height) < 0)
     annotations.error(
+        "boxes of negative size",
+        "mend or remove it (the format is [x, y, width, height])",
+        are_negative,
+        lambda i: annotations.says("bbox", i) + " of negative size",
+    )
+    # The engines of LVIS's evaluation read the file themselves.
+    (annotations.error if is_lvis else annotations.warning)(
         "boxes of zero area",
-        "mend or remove it",
-        are_finite & ~((width > 0) & (height > 0)),
+        "mend or remove it" if is_lvis else "it is passed over in training; validate --write mends",
+        are_finite & ~are_negative & (np.minimum(width, height) == 0),
         lambda i: annotations.says("bbox", i) + " of zero area",
     )
-    with np.errstate(over="ignore"):
+    _check_places(annotations, boxes, are_finite & ~are_negative)
+
+
+def _check_places(annotations: Annotations, boxes: np.ndarray, are_boxes: np.ndarray) -> None:
+    x, y, width, height = boxes.T
+    image_width, image_height = annotations.width, annotations.height
+    with np.errstate(over="ignore", invalid="ignore"):
         right, bottom = x + width, y + height
-    is_outside = (
-        (np.minimum(x, y) < -_BOX_TOLERANCE)
-        | (right > annotations.width + _BOX_TOLERANCE)
-        | (bottom > annotations.height + _BOX_TOLERANCE)
-    )
+        outside = np.stack([-x, -y, right - image_width, bottom - image_height])
+        allowed = np.maximum(_BOX_TOLERANCE, _CLIPPED_SHARE * np.stack([image_width, image_height]))
+        is_outside = are_boxes & (outside > _BOX_TOLERANCE).any(axis=0)
+        is_far = are_boxes & (outside > np.tile(allowed, (2, 1))).any(axis=0)
+        shares = are_boxes & (np.maximum(right, bottom) <= 1) & (image_width * image_height > 1)
+        shares &= (width > 0) & (height > 0)
+
+    def says(i: int) -> str:
+        return f"{annotations.says('bbox', i)}, outside of its image of {annotations.image_size(i)}"
+
+    fix = "clip it (the format is [x, y, width, height])"
+    annotations.error("boxes outside of their images", fix, is_far, says)
+    fix = "it is clipped, as Detectron2 does; validate --write clips it in the file"
+    annotations.warning("boxes a little outside of their images", fix, is_outside & ~is_far, says)
     annotations.error(
-        "boxes outside of their images",
-        "clip it (the format is [x, y, width, height])",
-        are_finite & (width > 0) & (height > 0) & is_outside,
-        lambda i: (
-            f"{annotations.says('bbox', i)}, outside of its image of {annotations.image_size(i)}"
-        ),
+        "boxes that are shares of their images",
+        "all boxes end within 0 to 1: give pixels, each share times the width or height",
+        shares if len(shares) and shares.all() else [],
+        lambda i: annotations.says("bbox", i),
     )
 
 

@@ -31,12 +31,24 @@ def file_names(image: dict) -> list[str]:
     ``coco_url``, with or without its folder, and ``file_name``. LVIS v0.5 has both, and its file
     names are those of 2014."""
     names = []
-    if image.get("coco_url"):
+    if usable_url(image):
         folder, file_name = image["coco_url"].split("/")[-2:]
         names += [os.path.join(folder, file_name), file_name]
     if image.get("file_name"):
         names.append(image["file_name"])
     return names
+
+
+def usable_url(image: dict) -> bool:
+    """Whether the image has a ``coco_url`` that ends in folder/name; CVAT writes empty ones."""
+    url = image.get("coco_url")
+    return isinstance(url, str) and url.rstrip("/").count("/") > 0
+
+
+def find_file(image: dict, image_root: str) -> str:
+    """The first path of an image that leads to a file, or the last."""
+    paths = [os.path.join(image_root, name) for name in file_names(image)]
+    return next((path for path in paths if os.path.isfile(path)), paths[-1])
 
 
 def check_images(
@@ -62,7 +74,7 @@ def check_images(
     known = [has_size(image) for image in images]
     findings.error(
         "images without a size in pixels",
-        "give each its integer width and height (validate --write does that for '640' and 640.0)",
+        "give each its integer width and height (validate --write reads them from the files)",
         [i for i, is_known in enumerate(known) if not is_known],
         says,
     )
@@ -117,12 +129,10 @@ def has_size(image: dict) -> bool:
 
 
 def _has_file_name(image: dict) -> bool:
-    name, url = image.get("file_name"), image.get("coco_url")
-    if not (name is None or (isinstance(name, str) and name)):
-        return False
-    if not (url is None or (isinstance(url, str) and "/" in url)):
-        return False
-    return (name or url) is not None
+    name = image.get("file_name")
+    if name is None or name == "":
+        return usable_url(image)
+    return isinstance(name, str)
 
 
 def check_category_lists(findings: Findings, images: list[dict], category_ids: set[int]) -> None:

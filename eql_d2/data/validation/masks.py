@@ -7,12 +7,13 @@ import numpy as np
 from ...messages import shown
 from .columns import Annotations
 from .flat import flatten, is_integer
+from .polygons import is_flat_polygon
 from .rle import read_counts
 
 _TYPES = frozenset({list, dict, type(None)})
 
 
-def check_polygons(annotations: Annotations) -> None:
+def check_polygons(annotations: Annotations, is_lvis: bool) -> None:
     """Check masks that are lists, and that there are no other kinds.
 
     Points may lie outside of the image, as where tiles are cut from a larger one, but by no more
@@ -27,6 +28,14 @@ def check_polygons(annotations: Annotations) -> None:
         lambda i: annotations.says("segmentation", i),
     )
     indices = np.array([i for i, type_ in enumerate(types) if type_ is list], dtype=np.int64)
+    is_flat = np.fromiter((is_flat_polygon(masks[i]) for i in indices), bool, len(indices))
+    annotations.error(
+        "polygons that are not in a list of their own",
+        "a mask is a list of polygons, [[x, y, ...]] (validate --write puts it into one)",
+        indices[is_flat],
+        lambda i: annotations.says("segmentation", i),
+    )
+    indices = indices[~is_flat]
     counts = np.fromiter((len(masks[i]) for i in indices), np.int64, len(indices))
     owner = np.repeat(indices, counts)
     flat = flatten(list(itertools.chain.from_iterable(masks[i] for i in indices)))
@@ -37,15 +46,17 @@ def check_polygons(annotations: Annotations) -> None:
         lambda i: annotations.says("segmentation", i),
     )
     too_short, is_odd = flat.lengths < 6, flat.lengths % 2 == 1
-    annotations.error(
+    # The engines of LVIS's evaluation read the file themselves, and stop at such a polygon.
+    report = annotations.error if is_lvis else annotations.warning
+    report(
         "polygons of less than 3 points",
-        "mend or remove it",
+        "mend or remove it" if is_lvis else "it is passed over; validate --write removes it",
         owner[flat.are_numbers & too_short],
         lambda i: "has a polygon of less than 3 points",
     )
-    annotations.error(
+    report(
         "polygons of an odd count of numbers",
-        "each point is x, y: mend or remove it",
+        "each point is x, y: mend or remove it; Detectron2 passes it over",
         owner[flat.are_numbers & ~too_short & is_odd],
         lambda i: "has a polygon of an odd count of numbers",
     )

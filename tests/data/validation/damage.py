@@ -62,7 +62,7 @@ ERRORS = [
     (broken("annotations", 3, segmentation=[[1, 2, 3, 4]]), "less than 3 points"),
     (broken("annotations", 3, segmentation=[[]]), "less than 3 points"),
     (broken("annotations", 3, segmentation=[[1, 2, 3, 4, 5, 6, 7]]), "odd count"),
-    (broken("annotations", 3, segmentation=[1, 2, 3, 4, 5, 6]), "polygons that are no list"),
+    (broken("annotations", 3, segmentation=[1, 2, 3, 4, 5, 6]), "not in a list of their own"),
     (broken("annotations", 3, segmentation="masks"), "neither polygons nor run lengths"),
     (broken("annotations", 3, segmentation=7), "neither polygons nor run lengths"),
     (mask(size=[10**6, 10**6]), "of another size than their images"),
@@ -77,7 +77,7 @@ ERRORS = [
     (mask(counts=[10, 5]), "cannot be read"),
     (mask(counts=[10, 5110, NAN]), "cannot be read"),
     (broken("annotations", 3, bbox=[1, 1, 0, 5]), "boxes of zero area"),
-    (broken("annotations", 3, bbox=[1, 1, 5, -5]), "boxes of zero area"),
+    (broken("annotations", 3, bbox=[1, 1, 5, -5]), "boxes of negative size"),
     (broken("annotations", 3, bbox=[1, NAN, 5, 5]), "boxes with nan"),
     (broken("annotations", 3, bbox=[1, 1, 1e300, 1e300]), "boxes outside"),
     (broken("annotations", 3, bbox=[-9, 1, 5, 5]), "boxes outside"),
@@ -86,7 +86,6 @@ ERRORS = [
     (broken("annotations", 3, bbox=None), "not four numbers"),
     (broken("annotations", 3, bbox=[1, 1, "5", 5]), "not four numbers"),
     (broken("annotations", 3, bbox=DELETE), "not four numbers"),
-    (broken("annotations", 3, id=1), "annotations with the same id"),
     (broken("annotations", 3, id="4"), "annotations whose id is no integer"),
     (broken("annotations", 3, id=4.5), "annotations whose id is no integer"),
     (broken("annotations", 3, id=10**30), "annotations whose id is no integer"),
@@ -116,7 +115,7 @@ ERRORS = [
     (broken("images", 0, width=10**5, height=10**5), "images of too many pixels"),
     (broken("images", 0, file_name=DELETE), "images without a file name"),
     (broken("images", 0, file_name=7), "images without a file name"),
-    (broken("images", 0, coco_url="no path"), "images without a file name"),
+    (broken("images", 0, file_name="", coco_url="no path"), "images without a file name"),
     (broken("images", 0, file_name="../../../etc/passwd"), "paths that lead out"),
     (broken("images", 0, file_name="/etc/passwd"), "paths that lead out"),
     (broken("images", 0, coco_url="http://x/../passwd"), "paths that lead out"),
@@ -149,6 +148,12 @@ USABLE = [
     (broken("images", 0, file_name="2.png"), "image files that are listed twice"),
     (broken("images", 0, neg_category_ids=[77]), "images with unknown neg_category_ids"),
     (broken("categories", 0, name=None), None),
+    (broken("annotations", 3, id=1), "annotations with the same id"),
+    *(
+        (all_of("images", **{key: value}), None)
+        for key in ("coco_url", "flickr_url", "date_captured", "license")
+        for value in ("", "None", 7, None)
+    ),
     (lambda data: data["categories"].append({"id": 60, "name": "bear"}), "without an annotation"),
     (lambda data: data.update(annotations=[]), "categories without an annotation"),
 ]

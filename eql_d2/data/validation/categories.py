@@ -1,0 +1,108 @@
+"""The rules for the categories of a file in COCO or LVIS format, and which of them is a root."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from ...messages import shown
+from .findings import Findings
+from .flat import are_integers, is_integer
+
+
+def used_ids(annotations: Sequence[dict]) -> set[int]:
+    """Category ids of the annotations."""
+    used = [annotation.get("category_id") for annotation in annotations]
+    return set(used if are_integers(used) else filter(is_integer, used))
+
+
+def root_category(categories: Sequence[dict], used: Iterable[int]) -> dict | None:
+    """The root of an export, which stands for the whole list and is no class.
+
+    Roboflow's exports begin with one: it has no annotation, all others name it as their
+    supercategory, and it has none of the categories as its own.
+
+    Args:
+        categories: of the file.
+        used: category ids of its annotations.
+
+    Returns:
+        The category, or None.
+    """
+    above = {category.get("supercategory") for category in categories}
+    for root in categories:
+        name, others = root.get("name"), [c for c in categories if c is not root]
+        if not (isinstance(name, str) and others and name in above and root.get("id") not in used):
+            continue
+        is_above_all = all(c.get("supercategory") == name for c in others)
+        if is_above_all and root.get("supercategory") not in {c.get("name") for c in categories}:
+            return root
+    return None
+
+
+def leave_out_root(data: dict) -> dict | None:
+    """Remove the root category from the content of a file, in place, and return it."""
+    root = root_category(data["categories"], used_ids(data.get("annotations", ())))
+    if root is not None:
+        data["categories"] = [category for category in data["categories"] if category is not root]
+    return root
+
+
+def check_categories(findings: Findings, where: str, data: dict) -> None:
+    """Check the list of categories; a root is left out of it, with a warning.
+
+    Args:
+        findings: what is wrong is added to it.
+        where: the annotation file, for messages.
+        data: content of the file.
+    """
+    root = leave_out_root(data)
+    findings.warning(
+        "root categories of an export",
+        "it is no class, and is left out",
+        [] if root is None else [root],
+        lambda c: (
+            f"category {shown(c.get('id'))} ({shown(c['name'])}) is the supercategory of all "
+            "others and has no annotation"
+        ),
+    )
+    categories = data["categories"]
+    if not categories:
+        fix = "list those of the data set, with id and name"
+        findings.error("files without categories", fix, [f"{where} has no categories"])
+    names = [category.get("name") for category in categories]
+    strange = [i for i, name in enumerate(names) if not isinstance(name, (str, int, type(None)))]
+    findings.error(
+        "categories whose name is no text",
+        "give each a name",
+        strange,
+        lambda i: f"category {shown(categories[i].get('id'))} has name {shown(names[i])}",
+    )
+    counts = Counter(str(name) for name in names if isinstance(name, (str, int)))
+    findings.error(
+        "categories with the same name",
+        "give each category a name of its own: classes are told by their names",
+        [name for name, count in counts.items() if count > 1],
+        lambda name: f"there are {counts[name]} categories with the same name {shown(name)}",
+    )
+
+
+def check_used(findings: Findings, data: dict) -> None:
+    """Name the categories that no annotation has."""
+    used = used_ids(data["annotations"])
+    findings.warning(
+        "categories without an annotation",
+        "a class of the training data needs one to be learned",
+        [c for c in data["categories"] if is_integer(c.get("id")) and c["id"] not in used],
+        lambda c: f"category {c['id']} ({shown(c.get('name'))}) has no annotation",
+    )
+
+
+def unknown_category_fix(annotations: Sequence[dict], known: set[int]) -> str:
+    """What to do about annotations of unknown categories: ids may be off by one altogether."""
+    used = used_ids(annotations)
+    for shift, what in ((-1, "1 less"), (1, "1 more")):
+        if used and {category_id + shift for category_id in used} <= known:
+            return (
+                f"the annotations count from {min(used)}, the categories from {min(known)}: all "
+                f"fit if those of the annotations are {what}"
+            )
+    return "add the category or remove the annotation"
