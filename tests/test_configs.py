@@ -19,6 +19,7 @@ from eql_d2.engine.build import EQLSettings
 from eql_d2.engine.config import combinations, environment, lazy_checks
 from eql_d2.engine.config.lazy_files import unread_arguments
 from eql_d2.engine.epochs import with_iterations, with_iterations_lazy
+from eql_d2.engine.prior import without_auto_prior_yaml
 from eql_d2.evaluation import build_evaluator
 from eql_d2.solver import build_optimizer
 from tests.config_twins import (
@@ -60,7 +61,7 @@ def test_config_builds(path, monkeypatch):
     for name in cfg.DATASETS.TRAIN:
         metadata = Metadata(name=name, class_image_count=count)
         monkeypatch.setitem(MetadataCatalog.data, name, metadata)
-    assert build_yaml_model(cfg).training
+    assert build_yaml_model(without_auto_prior_yaml(cfg)).training
 
 
 @pytest.fixture

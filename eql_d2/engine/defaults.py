@@ -34,6 +34,7 @@ from .building import building
 from .exact_resume import ExactResumeHook
 from .finite_trainer import FiniteAMPTrainer, FiniteTrainer, naming_newest_checkpoint
 from .model_ema import build_ema, evaluated_model
+from .prior import without_auto_prior_yaml
 from .resolved import resolve
 from .signals import StopHook, stop_signals
 
@@ -68,7 +69,7 @@ class Trainer(DefaultTrainer):
                 "augmentation in Detectron2, which has it for GeneralizedRCNN: set it to False"
             )
         with building("the model", "MODEL of the config"):
-            model = super().build_model(cfg)
+            model = super().build_model(without_auto_prior_yaml(cfg))
         check_data_sets(model, cfg.DATASETS.TRAIN, cfg.DATASETS.TEST)
         return model
 

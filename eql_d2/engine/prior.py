@@ -89,7 +89,7 @@ def with_found_prior(cfg: CfgNode, build_train_loader: Callable[[CfgNode], Itera
     """The config with :func:`find_prior` in the place of "auto". Collective."""
     if cfg.MODEL.EQL.PRIOR_PROB != "auto":
         return cfg
-    found, on_cpu = cfg.clone(), cfg.clone()
+    found, on_cpu = cfg.clone(), without_auto_prior_yaml(cfg)
     on_cpu.defrost()
     on_cpu.MODEL.DEVICE = "cpu"
     found.defrost()
@@ -98,6 +98,15 @@ def with_found_prior(cfg: CfgNode, build_train_loader: Callable[[CfgNode], Itera
     )
     found.freeze()
     return found
+
+
+def without_auto_prior_yaml(cfg: CfgNode) -> CfgNode:
+    """A copy for evaluation and checks, which need no prior: the weights have the bias."""
+    cfg = cfg.clone()
+    if cfg.MODEL.EQL.PRIOR_PROB == "auto":
+        cfg.defrost()
+        cfg.MODEL.EQL.PRIOR_PROB = None
+    return cfg
 
 
 def with_found_prior_lazy(
@@ -116,7 +125,7 @@ def with_found_prior_lazy(
 
 
 def without_auto_prior(cfg: DictConfig) -> DictConfig:
-    """A LazyConfig for evaluation, which needs no prior: the weights have the bias."""
+    """The same for a LazyConfig."""
     return _with_prior(cfg, None) if OmegaConf.select(cfg, _LAZY_KEY) == "auto" else cfg
 
 

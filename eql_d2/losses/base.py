@@ -1,6 +1,5 @@
 """The contract between a head and a classification loss."""
 
-import inspect
 import math
 from collections.abc import Callable
 
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 
 from ..exceptions import InputError
 from .arguments import is_number
+from .config_arguments import arguments_of_config
 from .exact_buffers import ExactBuffers
 from .gradient_statistics import GradientStatistics
 
@@ -34,8 +34,9 @@ class ClassificationLoss(ExactBuffers):
     Attributes:
         num_classes: number C of foreground classes.
         num_logits: columns that a box head or, for a :class:`DenseLoss`, a dense head must produce.
+        default_prior: what None stands for as ``prior_prob``; None in a loss without a prior.
         prior_prob: probability that every class starts with through the head's bias; None for a
-            zero bias.
+            zero bias, which as a probability is 0.5.
         statistics: accumulated gradients of each class, None where the loss needs none.
         takes_soft_labels: whether targets may also be soft labels, floating and of the shape of the
             logits (mixup, CutMix).
@@ -43,6 +44,7 @@ class ClassificationLoss(ExactBuffers):
         calibration: maps logits to those that heads hand to :meth:`scores`; see ``Calibration``.
     """
 
+    default_prior: float | None = None
     takes_soft_labels = False
     uses_quality = False
 
@@ -56,23 +58,14 @@ class ClassificationLoss(ExactBuffers):
             )
         self.num_classes = num_classes
         self.num_logits = num_logits
-        self.prior_prob = prior_prob
+        self.prior_prob = self.default_prior if prior_prob is None else prior_prob
         self.statistics: GradientStatistics | None = None
         self.calibration: nn.Module = nn.Identity()
 
     @classmethod
     def from_config(cls, cfg: CfgNode, num_classes: int) -> dict:
-        """Arguments of ``__init__``: those of the node of ``MODEL.EQL`` that has the name of the
-        class in capitals, and the prior for a loss that has one."""
-        node = cfg.MODEL.EQL.get(cls.__name__.upper(), {})
-        arguments = {key.lower(): value for key, value in node.items()}
-        if "lambda" in arguments:  # a word of Python
-            arguments["lambda_"] = arguments.pop("lambda")
-        has_prior = "prior_prob" in inspect.signature(cls.__init__).parameters
-        # A trainer has replaced "auto"; evaluation, where the bias comes with the weights, has not.
-        if has_prior and cfg.MODEL.EQL.PRIOR_PROB not in (None, "auto"):
-            arguments["prior_prob"] = cfg.MODEL.EQL.PRIOR_PROB
-        return {"num_classes": num_classes, **arguments}
+        """Arguments of ``__init__``: see :func:`arguments_of_config`."""
+        return {"num_classes": num_classes, **arguments_of_config(cls, cfg)}
 
     def check_head(self, num_classes: int, *, gives_quality: bool = False) -> None:
         """Refuse a head that this loss cannot train.

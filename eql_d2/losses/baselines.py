@@ -24,6 +24,8 @@ class SigmoidLoss(ClassificationLoss):
     """What sigmoid losses share: weighted cross entropy of each column on its own. A subclass has
     the weights; the scores are those of a loss that does not use column C of a box head."""
 
+    default_prior = 0.001  # of the official code
+
     def _weights(self, logits: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """Weights of the K columns as positive, (K,), as negative, (K,) or (G, K), and the group of
         each label, see :func:`weighted_sigmoid_cross_entropy`."""

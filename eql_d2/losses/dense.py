@@ -21,6 +21,8 @@ class DenseLoss(ClassificationLoss):
     levels one after the other and positions in the order H, W, A, as Detectron2's anchors.
     """
 
+    default_prior = 0.001  # of the official code
+
     def __init__(self, num_classes: int, prior_prob: float | None):
         super().__init__(num_classes, num_logits=num_classes, prior_prob=prior_prob)
 

@@ -151,8 +151,11 @@ def test_heads_without_a_quality_are_refused_by_eqfl_alone(loss_class):
 @pytest.mark.parametrize("loss_class", [SigmoidCE, FocalLoss, EQL, EQLv2, EFL, EQFL])
 def test_bias_starts_at_the_prior(loss_class):
     bias = torch.nn.Parameter(torch.full((C,), 0.5))
+    # None is the default here and in a yaml config; no prior is a probability of one half.
     build(loss_class, prior_prob=None).init_bias(bias)
-    assert bias.tolist() == [0.5] * C
+    torch.testing.assert_close(bias.detach().sigmoid(), torch.full((C,), 0.001))
+    build(loss_class, prior_prob=0.5).init_bias(bias)
+    assert bias.tolist() == [0.0] * C
     loss = build(loss_class, prior_prob=0.02)
     loss.init_bias(bias)
     torch.testing.assert_close(bias.detach().sigmoid(), torch.full((C,), 0.02))

@@ -15,6 +15,7 @@ from ...losses import build_calibration, build_loss
 from ...messages import shown
 from ...solver.weight_decay import check_overrides
 from ...tasks import TASKS, task_of
+from ..prior import without_auto_prior_yaml
 from .environment import (
     check_batch_size,
     check_device,
@@ -149,6 +150,7 @@ def _data_sets(cfg: CfgNode, training: bool) -> Iterator[str]:
 
 def _constructors(cfg: CfgNode, training: bool) -> Iterator[str]:
     """What the parts that a model or an evaluation will build say about their arguments."""
+    cfg = without_auto_prior_yaml(cfg)
     eql, architecture = cfg.MODEL.EQL, cfg.MODEL.META_ARCHITECTURE
     for task in [task for task in TASKS if architecture in task.class_counts] or [task_of("")]:
         count = task.class_counts.get(architecture) or task.class_counts["GeneralizedRCNN"]

@@ -11,6 +11,7 @@ from ...exceptions import InputError
 from ...messages import first_line, nearest, shown
 from .environment import misplaced_options
 from .keys import default_config, leaves, value_of
+from .read_losses import unread_loss, unread_nodes
 
 _BASE = "_BASE_"
 _KINDS = {
@@ -21,6 +22,10 @@ _KINDS = {
     tuple: "values in brackets",
     list: "values in brackets",
 }
+
+
+# Keys that take a number, a word and None; yacs keeps the type of the value that is there
+_OF_SEVERAL_TYPES = ("MODEL.EQL.PRIOR_PROB",)
 
 
 def load_yaml(path: str, overrides: Sequence[str]) -> CfgNode:
@@ -46,6 +51,11 @@ def load_yaml(path: str, overrides: Sequence[str]) -> CfgNode:
     if not torch.cuda.is_available():
         cfg.MODEL.DEVICE = "cpu"
     problems = list(_override_all(cfg, list(overrides)))
+    if problems:
+        raise InputError(*problems)
+    changed = list(overrides[::2])
+    in_files = [key for key, _ in leaves(CfgNode(CfgNode.load_yaml_with_base(path)))]
+    problems = [*unread_loss(cfg, in_files, changed), *unread_nodes(cfg, changed)]
     if problems:
         raise InputError(*problems)
     return cfg
@@ -83,6 +93,9 @@ def _override(cfg: CfgNode, key: str, value: object) -> Iterator[str]:
         example = next(leaves(present, f"{key}."))[0]
         yield f"{key} is {shown(value)}: it is a group of keys, give one, for example {example}"
         return
+    node, name = value_of(cfg, key.rpartition(".")[0]) if "." in key else cfg, key.split(".")[-1]
+    if key in _OF_SEVERAL_TYPES:
+        node[name] = None  # which any value replaces
     try:
         cfg.merge_from_list([key, value])
     except Exception:  # of the type, or of evaluating the text
