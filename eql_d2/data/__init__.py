@@ -5,6 +5,7 @@ from .category_groups import (
     GROUP_NAMES,
     LABEL_MAP_NAMES,
     SHOT_NAMES,
+    WITHOUT_IMAGE,
     CategoryGroups,
     frequency_groups,
     group_by_instances,

@@ -8,16 +8,20 @@ import numpy as np
 
 from ..exceptions import InputError
 
+# A category without a training image is no rare one: nothing can be learned of it.
+WITHOUT_IMAGE = "0"
+_WITHOUT_IMAGE = {WITHOUT_IMAGE: "without an image"}
 # Groups and their names, from frequent to rare: of LVIS, and the five parts of Open Images.
 GROUP_NAMES = {
     "f": "frequent",
     "c": "common",
     "r": "rare",
     **{part: f"group {part} of 5" for part in "54321"},
+    **_WITHOUT_IMAGE,
 }
 # What image classification and semantic segmentation call the same groups
-SHOT_NAMES = {"f": "many", "c": "medium", "r": "few"}
-LABEL_MAP_NAMES = {"f": "head", "c": "common", "r": "tail"}
+SHOT_NAMES = {"f": "many", "c": "medium", "r": "few"} | _WITHOUT_IMAGE
+LABEL_MAP_NAMES = {"f": "head", "c": "common", "r": "tail"} | _WITHOUT_IMAGE
 QUANTILES = ("1", "2", "3", "4", "5")
 
 
@@ -39,7 +43,8 @@ class CategoryGroups:
 def frequency_groups(
     image_count: Sequence[int], thresholds: tuple[int, int] = (10, 100)
 ) -> list[str]:
-    """Group classes as LVIS does: ``"r"`` rare, ``"c"`` common, ``"f"`` frequent.
+    """Group classes as LVIS does: ``"r"`` rare, ``"c"`` common, ``"f"`` frequent; a class without
+    an image is in ``"0"``.
 
     Args:
         image_count: training images of each class, (C,).
@@ -53,8 +58,7 @@ def frequency_groups(
             f"frequency thresholds are {tuple(thresholds)}: give the most images of a rare and "
             "of a common class, rising, for example (10, 100)"
         )
-    rare, common = thresholds
-    return ["r" if count <= rare else "c" if count <= common else "f" for count in image_count]
+    return _by_thresholds(image_count, thresholds, image_count)
 
 
 def group_by_images(
@@ -75,7 +79,8 @@ def group_labels(
     group_by: str = "pixels",
     thresholds: Sequence[float] = (),
 ) -> CategoryGroups:
-    """Group the classes of label maps into head ("f"), common ("c") and tail ("r").
+    """Group the classes of label maps into head ("f"), common ("c") and tail ("r"); those that no
+    map shows are in "0".
 
     The paper's rule for ADE20K could not be verified, so there is no default of its own: this one
     is ours, and its text belongs to each number.
@@ -105,12 +110,21 @@ def group_labels(
             "a tail and of a common class, rising, or () for three groups of equal size"
         )
     if len(thresholds):
-        groups = frequency_groups(values, thresholds)
+        groups = _by_thresholds(values, thresholds, image_count)
         how = f"tail to {thresholds[0]:g}, common to {thresholds[1]:g} of the {what}"
     else:
-        groups = _equal_parts(-np.asarray(values), "fcr")
+        groups = _equal_parts(-np.asarray(values), "fcr", image_count)
         how = f"terciles by {what}"
     return _with_sizes(groups, f"head / common / tail: {how}", "fcr", thresholds)
+
+
+def _by_thresholds(
+    values: Sequence[float], thresholds: Sequence[float], count: Sequence[int]
+) -> list[str]:
+    """Group of each value; what has a count of 0 is in none of the three."""
+    rare, common = thresholds
+    groups = ["r" if value <= rare else "c" if value <= common else "f" for value in values]
+    return [group if number else WITHOUT_IMAGE for group, number in zip(groups, count)]
 
 
 def _are_rising(thresholds: Sequence[float]) -> bool:
@@ -123,19 +137,21 @@ def group_by_instances(instance_count: Sequence[int]) -> CategoryGroups:
     Open Images (arXiv 2012.08548).
 
     Of equal counts the earlier class comes first; if C is no multiple of 5, the first groups have
-    one class more.
+    one class more. Classes without an instance are in "0", and in none of the five.
 
     Args:
         instance_count: training instances of each class, (C,).
     """
     rule = "groups 1 to 5: equal parts by training instances"
-    return _with_sizes(_equal_parts(instance_count, QUANTILES), rule, QUANTILES)
+    groups = _equal_parts(instance_count, QUANTILES, instance_count)
+    return _with_sizes(groups, rule, QUANTILES)
 
 
-def _equal_parts(values: Sequence[float], names: Sequence[str]) -> list[str]:
-    """Name of the part of each value, the smallest values in the first."""
-    groups = np.empty(len(values), dtype=object)
-    order = np.argsort(values, kind="stable")
+def _equal_parts(values: Sequence[float], names: Sequence[str], count: Sequence[int]) -> list[str]:
+    """Name of the part of each value, the smallest values in the first; what has a count of 0 is
+    in no part."""
+    groups = np.full(len(values), WITHOUT_IMAGE, dtype=object)
+    order = [index for index in np.argsort(values, kind="stable") if count[index]]
     for name, members in zip(names, np.array_split(order, len(names))):
         groups[members] = name
     return groups.tolist()
@@ -145,4 +161,6 @@ def _with_sizes(
     groups: list[str], rule: str, names: Sequence[str], thresholds: Sequence[float] = ()
 ) -> CategoryGroups:
     sizes = " / ".join(str(groups.count(name)) for name in names)
-    return CategoryGroups(groups, f"{rule} ({sizes} classes)", tuple(thresholds))
+    num_without = groups.count(WITHOUT_IMAGE)
+    without = f", {num_without} without an image" if num_without else ""
+    return CategoryGroups(groups, f"{rule} ({sizes} classes{without})", tuple(thresholds))

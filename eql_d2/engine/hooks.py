@@ -11,7 +11,7 @@ from detectron2.utils import comm
 from detectron2.utils.events import get_event_storage
 from torch import nn
 
-from ..data import GROUP_NAMES
+from ..data import GROUP_NAMES, WITHOUT_IMAGE
 from ..exceptions import InputError
 from ..gradient_record import GradientRecord
 from ..losses import ClassificationLoss, GradientStatistics
@@ -57,7 +57,8 @@ class GradientRatioHook(HookBase):
       (rarest) to ``group_5_of_5`` instead;
     - ``gradient_ratio/starving``, ``balanced``: share of the categories at 0 (a ratio below 0.01)
       and at the clamp (1 or more); ``gradient_ratio/variation``: standard deviation of the ratio
-      over its mean, above 1 counting as 1;
+      over its mean, above 1 counting as 1. Categories without a training image count in none of
+      these and not in ``all``: they have ``gradient_ratio/without_an_image``;
     - ``positive_weight/rare`` ..., ``negative_weight/rare`` ...: mean weights of the next step, of
       losses that have them (:meth:`ClassificationLoss.class_weights`).
 
@@ -93,7 +94,8 @@ class GradientRatioHook(HookBase):
             name.replace(" ", "_"): np.flatnonzero(groups == group)
             for group, name in reversed(GROUP_NAMES.items())
         }
-        members["all"] = np.arange(len(groups))
+        has_image = groups != WITHOUT_IMAGE
+        members["all"] = np.flatnonzero(has_image if has_image.any() else ~has_image)
         self._members = {name: indices for name, indices in members.items() if len(indices)}
         self._warned_of = set()
 
@@ -163,6 +165,7 @@ class GradientRatioHook(HookBase):
     def _put_scalars(self, prefix: str, ratio: np.ndarray, weights: np.ndarray) -> None:
         capped = ratio.clip(max=1)
         scalars = self._means(capped)
+        ratio, capped = ratio[self._members["all"]], capped[self._members["all"]]
         scalars["starving"] = (ratio < _STARVING).mean()
         scalars["balanced"] = (ratio >= 1).mean()
         scalars["variation"] = capped.std() / max(capped.mean(), np.finfo(float).tiny)
@@ -179,6 +182,7 @@ class GradientRatioHook(HookBase):
         return {name: values[indices].mean() for name, indices in self._members.items()}
 
     def _put_histogram(self, prefix: str, ratio: np.ndarray) -> None:
+        ratio = ratio[self._members["all"]]
         shown = ratio[np.isfinite(ratio)].clip(0, _HISTOGRAM_END).astype(np.float32)
         # Detectron2 fails on a histogram of equal values.
         if len(shown) and shown.min() < shown.max():
@@ -187,7 +191,7 @@ class GradientRatioHook(HookBase):
             )
 
     def _warn_if_balanced(self, path: str, ratio: np.ndarray, iteration: int) -> None:
-        balanced = (ratio >= 1).mean()
+        balanced = (ratio[self._members["all"]] >= 1).mean()
         if iteration < _WARMUP_ITERATIONS or balanced <= _MOST_BALANCED:
             return
         self._warn_once(

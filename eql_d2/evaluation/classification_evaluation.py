@@ -12,7 +12,7 @@ from detectron2.utils import comm
 from detectron2.utils.logger import create_small_table
 from torch import Tensor
 
-from ..data import SHOT_NAMES, CategoryTable
+from ..data import SHOT_NAMES, WITHOUT_IMAGE, CategoryTable
 from ..exceptions import InputError
 from .evaluated_categories import EvaluatedCategories, mean_known
 from .evaluation_json import write_evaluation
@@ -137,14 +137,15 @@ class ClassificationEvaluator(DatasetEvaluator):
         if self._categories.rule is None:
             logger.info("No many-, medium- and few-shot accuracy: training images are not known")
             return {}
-        members = self._categories.members()
+        groups = np.array(self._categories.groups)
         tested = ", ".join(
-            f"{name} {len(members[group])} ({int((~np.isnan(accuracy[members[group]])).sum())})"
+            f"{name} {index.sum()} ({(~np.isnan(accuracy[index])).sum()})"
             for group, name in SHOT_NAMES.items()
+            if (index := groups == group).any() or group != WITHOUT_IMAGE
         )
         logger.info(f"Classes by training images (of them with test images): {tested}")
         means = self._categories.means(accuracy)
-        return {name: means[group] for group, name in SHOT_NAMES.items()}
+        return {name: means[group] for group, name in SHOT_NAMES.items() if group in means}
 
 
 def _best_classes(scores: Tensor, is_known: bool) -> dict[str, list]:

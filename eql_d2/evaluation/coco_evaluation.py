@@ -90,7 +90,8 @@ class COCOEvaluator(Detectron2COCOEvaluator):
             precision = coco_eval.eval["precision"][:, :, :, 0, -1]
         if categories.rule is not None:
             by_group = categories.mean_precisions(precision)
-            self._logger.info(f"{iou_type} AP by group:\n{create_small_table(by_group)}")
+            table = create_small_table(by_group)
+            self._logger.info(f"{iou_type} AP by group, {categories.rule}:\n{table}")
             results |= by_group
         categories.write_table(
             *(self._output_dir, iou_type, "AP", average_precision_by_category(precision)),

@@ -87,7 +87,8 @@ class EvaluatedCategories:
         return cls(ids, names, groups, counts, training.groups.rule, training.groups.thresholds)
 
     def members(self) -> dict[str, list[int]]:
-        """Where each group stands, rare ones first; the list of an absent one is empty."""
+        """Where each group stands, rare ones first; the list of an absent one is empty. Categories
+        without a training image are in none."""
         names = QUANTILES if any(group in QUANTILES for group in self.groups) else _FREQUENCIES
         return {name: [i for i, group in enumerate(self.groups) if group == name] for name in names}
 

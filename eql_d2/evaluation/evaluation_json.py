@@ -5,6 +5,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping
 
+from ..data import GROUP_NAMES
 from ..exceptions import InputError
 from ..files import read_json, write_json
 from ..versions import versions
@@ -46,7 +47,7 @@ def write_evaluation(
         "groups": {
             "rule": categories.rule,
             "thresholds": list(categories.thresholds),
-            "sizes": {group: sizes[group] for group in categories.members() if sizes[group]},
+            "sizes": {group: sizes[group] for group in reversed(GROUP_NAMES) if sizes[group]},
         },
         "results": {
             task: {

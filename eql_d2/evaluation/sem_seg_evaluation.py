@@ -95,7 +95,8 @@ class SemSegEvaluator(Detectron2SemSegEvaluator):
             self._logger.info(f"{over}. No mIoU by group: the training label maps are not known")
         else:
             means = self._categories.means(iou)
-            by_group = {f"mIoU_{name}": means[group] for group, name in LABEL_MAP_NAMES.items()}
+            names = LABEL_MAP_NAMES.items()
+            by_group = {f"mIoU_{name}": means[group] for group, name in names if group in means}
             # Beside mIoU, before the long list of classes
             results["sem_seg"] = metrics = {"mIoU": metrics["mIoU"], **by_group} | metrics
             values = ", ".join(f"{name} {value:.2f}" for name, value in by_group.items())

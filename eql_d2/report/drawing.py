@@ -16,9 +16,9 @@ from .run import Run
 # Okabe and Ito's colours, told apart with any colour vision; the line styles do it without colour.
 BLUE, VERMILLION, GREEN = "#0072B2", "#D55E00", "#009E73"
 SKY, ORANGE = "#56B4E9", "#E69F00"
-# By the keys of the groups: those of LVIS, then the five of Open Images
-_COLORS = (BLUE, GREEN, VERMILLION, BLUE, SKY, GREEN, ORANGE, VERMILLION)
-_LINES = ("-", "--", "-.", "-", "--", "-.", ":", (0, (1, 1)))
+# By the keys of the groups: those of LVIS, the five of Open Images, and what has no image
+_COLORS = (BLUE, GREEN, VERMILLION, BLUE, SKY, GREEN, ORANGE, VERMILLION, "0.5")
+_LINES = ("-", "--", "-.", "-", "--", "-.", ":", (0, (1, 1)), (0, (4, 1, 1, 1, 1, 1)))
 GROUP_STYLES = dict(zip(GROUP_NAMES, zip(_COLORS, _LINES)))
 # Of the runs that are compared with the baseline, which is black
 _RUN_COLORS = (BLUE, VERMILLION, GREEN, "#CC79A7", SKY, ORANGE)

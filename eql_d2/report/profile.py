@@ -10,7 +10,7 @@ import numpy as np
 from tabulate import tabulate
 
 from ..data import GROUP_NAMES, SHOT_NAMES, CategoryTable, Limits, count_categories
-from ..data.category_groups import group_by_images
+from ..data.category_groups import WITHOUT_IMAGE, group_by_images
 from ..data.datasets.class_folders import read_class_folder
 from ..data.datasets.json_instances import read_json_instances
 from ..exceptions import InputError
@@ -127,8 +127,8 @@ def profile_facts(profile: DataProfile) -> list[tuple[str, str]]:
         "annotated images": f"{counts.num_images:,}",
         "instances": f"{instances.sum():,}",
         "categories": f"{len(counts.names):,}",
-        "Gini coefficient of the images": f"{gini(images):.3f}",
-        "Gini coefficient of the instances": f"{gini(instances):.3f}",
+        "Gini coefficient of the images": f"{gini(images[seen]):.3f}",
+        "Gini coefficient of the instances": f"{gini(instances[seen]):.3f}",
         "imbalance, most over fewest images": _imbalance(images[seen]),
         "imbalance, most over fewest instances": _imbalance(instances[seen]),
     }
@@ -146,8 +146,12 @@ def profile_groups(profile: DataProfile) -> tuple[list[str], list[list[str]]]:
     groups = np.array(profile.table.groups.groups)
     rare, common = profile.thresholds
     limits = {"r": f"at most {rare:,} images", "c": f"at most {common:,}", "f": "more"}
-    masks = {"all": np.ones(len(groups), dtype=bool)}
-    masks |= {f"{profile.group_names[g]} ({limit})": groups == g for g, limit in limits.items()}
+    names = profile.group_names
+    has_image = groups != WITHOUT_IMAGE
+    masks = {"all" if has_image.all() else "all with an image": has_image}
+    masks |= {f"{names[group]} ({limit})": groups == group for group, limit in limits.items()}
+    if not has_image.all():
+        masks[names[WITHOUT_IMAGE]] = ~has_image
     rows = []
     for name, index in masks.items():
         factors = profile.repeat_factors[index & (images > 0)]

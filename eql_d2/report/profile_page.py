@@ -57,7 +57,9 @@ def draw_profile(profile: DataProfile) -> ReportFigure:
     right.set_ylabel(f"repeat factor, t = {profile.repeat_threshold:g}")
     right.set_ylim(bottom=0)
     groups = profile.table.groups.groups
-    sizes = ", ".join(f"{groups.count(group):,} {names[group]}" for group in "fcr")
+    shown = [group for group in names if group in "fcr" or group in groups]
+    sizes = ", ".join(f"{groups.count(group):,} {names[group]}" for group in shown)
+    images = images[images > 0]
     return ReportFigure(
         "long-tail",
         "Images, instances and repeat factor of the categories",

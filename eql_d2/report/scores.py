@@ -29,8 +29,8 @@ from .drawing import (
 from .headline import task_words
 from .run import Run, categories_of, group_names, score_name, scores_of
 
-# By the keys of the groups: those of LVIS, then the five of Open Images
-_MARKERS = ("o", "s", "^", "o", "D", "s", "v", "^")
+# By the keys of the groups: those of LVIS, the five of Open Images, and what has no image
+_MARKERS = ("o", "s", "^", "o", "D", "s", "v", "^", "x")
 _GROUP_MARKERS = {
     group: (color, marker) for (group, (color, _)), marker in zip(GROUP_STYLES.items(), _MARKERS)
 }

@@ -12,6 +12,7 @@ from eql_d2.data import (
     category_table,
     frequency_groups,
     get_image_frequency,
+    group_by_instances,
     group_labels,
     register_mask_folder,
 )
@@ -112,7 +113,7 @@ def test_a_frequencies_of_label_maps_are_shares_of_the_images(tmp_path):
 
 
 def test_groups_have_the_thresholds_of_lvis():
-    assert frequency_groups([0, 10, 11, 100, 101]) == ["r", "r", "c", "c", "f"]
+    assert frequency_groups([1, 10, 11, 100, 101]) == ["r", "r", "c", "c", "f"]
     assert frequency_groups(np.array([3, 4]), (3, 12)) == ["r", "c"]
     with pytest.raises(InputError, match=r"thresholds are \(100, 10\)"):
         frequency_groups([1], (100, 10))
@@ -125,14 +126,22 @@ IMAGE_COUNT = np.array([9, 0, 9, 2, 5, 0, 1])
 @pytest.mark.parametrize(
     ("rule", "expected", "text"),
     [
-        (("pixels", ()), "fcffcrr", "terciles by share of the labelled training pixels (3 / 2 / 2"),
-        (("pixels", (0.1, 0.4)), "frcrrrr", "tail to 0.1, common to 0.4 of the share"),
-        (("images", (1, 5)), "frfccrr", "tail to 1, common to 5 of the training images"),
+        (("pixels", ()), "f0fcc0r", "terciles by share of the labelled training pixels (2 / 2 / 1"),
+        (("pixels", (0.1, 0.4)), "f0crr0r", "tail to 0.1, common to 0.4 of the share"),
+        (("images", (1, 5)), "f0fcc0r", "tail to 1, common to 5 of the training images"),
     ],
 )
 def test_groups_of_label_maps_follow_the_rule_and_say_it(rule, expected, text):
     groups = group_labels(PIXEL_SHARE, IMAGE_COUNT, *rule)
     assert "".join(groups.groups) == expected and text in groups.rule
+
+
+def test_a_class_without_a_training_image_is_in_no_group_of_rare_ones():
+    """Such classes were rare, and the rarest fifth of Open Images was made of them."""
+    assert frequency_groups([0, 1, 0, 500]) == ["0", "r", "0", "f"]
+    groups = group_by_instances([0, 5, 1, 2, 0, 4, 3, 0])
+    assert groups.groups == ["0", "5", "1", "2", "0", "4", "3", "0"]
+    assert groups.rule.endswith("(1 / 1 / 1 / 1 / 1 classes, 3 without an image)")
 
 
 @pytest.mark.parametrize("rule", [("area", ()), ("pixels", (0.1,)), ("images", (5, 1))])

@@ -97,8 +97,19 @@ def test_crowd_regions_do_not_count():
     kept = cut_records("own", records, ["a", "b"], LongTail(1, 0))
     assert kept == records
     del records[:4]
-    with pytest.raises(InputError, match="category 'a' has no object: remove it"):
-        cut_records("own", records, ["a", "b"], LongTail(2, 0))
+    assert cut_records("own", records, ["a", "b"], LongTail(1, 0)) == records
+
+
+def test_classes_without_an_object_have_no_place_and_are_all_named(caplog):
+    """They ended the run, one after the other."""
+    shown = [[1]] * 9 + [[3]] * 9
+    kept = cut(shown, 5, 9, 0)
+    assert len(kept) == 10  # 9 and 1: the tail is cut from the two that have objects
+    line = "3 of 5 categories have no object and no place in the long tail: 'class0', 'class2', 'class4'"
+    assert line in caplog.text
+    with pytest.raises(InputError, match="'own' has no object: there is no long tail to cut"):
+        cut([[], []], 5, 9)
+    assert sorted(long_tail_counts([0, 9, 0, 9], LongTail(9, 0))) == [0, 0, 1, 9]
 
 
 def own_data(*options):

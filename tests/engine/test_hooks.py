@@ -75,6 +75,16 @@ def test_a_group_without_categories_has_no_scalar_and_no_warning(eqlv2, tmp_path
     assert "gradient_ratio/rare" in scalars and "gradient_ratio/common" not in scalars
 
 
+def test_categories_without_an_image_starve_nowhere(eqlv2, tmp_path):
+    """Their ratio is 0 for ever: each made the rare group and `starving` worse than they are."""
+    scalars, _ = log(started(eqlv2, tmp_path, groups="0cff"), 10)
+    ratio = {"common": 0.5, "frequent": 0.75, "all": 2 / 3, "without_an_image": 0}
+    ratio |= {"starving": 0, "balanced": 1 / 3, "variation": np.std([0.5, 0.5, 1]) * 1.5}
+    found = {name: value for name, value in scalars.items() if name.startswith("gradient_ratio/")}
+    assert found == pytest.approx({f"gradient_ratio/{name}": x for name, x in ratio.items()})
+    log(started(eqlv2, tmp_path, groups="0000"), 10)  # nothing is annotated
+
+
 def test_b_open_images_has_the_five_groups_of_its_evaluator(eqlv2, tmp_path):
     scalars, _ = log(started(eqlv2, tmp_path, groups="1155"), 10)
     found = {name: value for name, value in scalars.items() if "ratio/group" in name}

@@ -82,6 +82,27 @@ def test_a_script_gets_the_classes_in_the_order_of_training(register, federated)
     assert DatasetCatalog.get("own_val")[0]["annotations"][0]["category_id"] == 0
 
 
+@pytest.mark.parametrize("federated", [False, True], ids=["COCO", "LVIS"])
+def test_classes_without_a_training_image_are_in_no_group_of_the_evaluators(
+    register, federated, tmp_path
+):
+    """Two classes that training never showed made "rare" of three."""
+
+    def forget_two(content):
+        content["annotations"] = [a for a in content["annotations"] if a["category_id"] > 20]
+
+    register("own_train", forget_two, federated)
+    content = register("own_val", lambda content: None, federated)
+    only_common = {**content, "annotations": content["annotations"]}
+    only_common["annotations"] = [a for a in content["annotations"] if a["category_id"] > 20]
+    rules = {"training_datasets": "own_train", "frequency_thresholds": (1, 10)}
+    results = evaluate_truth(build_evaluator("own_val", str(tmp_path), **rules), only_common)
+    assert results["AP"] == pytest.approx(60) and results["APr"] == pytest.approx(100)
+    groups = json.loads((tmp_path / "evaluation.json").read_text())["groups"]
+    assert groups["sizes"] == {"r": 1, "c": 2, "0": 2}
+    assert groups["rule"].endswith("(1 / 2 / 0 classes, 2 without an image)")
+
+
 def test_a_script_whose_test_data_have_another_class_is_refused(register):
     register("own_train", lambda content: None)
     register("own_val", lambda content: content["categories"][2].update(name="other"))

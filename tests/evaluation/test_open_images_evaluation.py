@@ -178,23 +178,23 @@ def test_five_groups_by_training_instances(tmp_path):
     table = json.loads((tmp_path / "per_category_bbox.json").read_text())
     assert [row["group"] for row in table] == list("4251125343")
     assert [row["instance_count"] for row in table] == [1] * 9 + [0]
-    # by the file's own counts: 9 0 | 1 2 | 3 4 | 5 6 | 7 8
-    assert list(own.values())[1:] == [100, 50, 0, 50, 0]
+    # by the file's own counts: 0 1 | 2 3 | 4 5 | 6 7 | 8
+    assert list(own.values())[1:] == [100, 0, 50, 0, 0]
 
 
 def test_groups_of_500_classes_have_100_each():
-    counts = np.random.default_rng(0).permutation(500)
+    counts = np.random.default_rng(0).permutation(500) + 1
     groups = np.array(group_by_instances(counts).groups)
     for group in range(1, 6):
         found = sorted(counts[groups == str(group)])
-        assert found == list(range(100 * group - 100, 100 * group))
+        assert found == list(range(100 * group - 99, 100 * group + 1))
 
 
 def test_group_without_boxes_is_nan_and_file_without_counts_has_no_groups(tmp_path):
     path = convert(tmp_path, [("i", 0, *A, False)])
     with registered("open", path) as name:
         results = run(OpenImagesEvaluator(name), path, [("i", 0, *A, 0.9)])["bbox"]
-        assert math.isnan(results["AP50_1"]) and math.isnan(results["AP50_5"])
+        assert results["AP50_1"] == 100 and math.isnan(results["AP50_5"])
         data = json.loads(path.read_text())
         for category in data["categories"]:
             del category["instance_count"]
@@ -265,9 +265,10 @@ def test_build_evaluator_groups_by_the_training_data(tmp_path):
             name, tmp_path, training_datasets="own_train", frequency_thresholds=(10, 100)
         )
         assert isinstance(evaluator, OpenImagesEvaluator)
-        results = run(evaluator, val, [("i", 1, *B, 0.9)])["bbox"]
-        # training instances: 1, 0, 2
-        assert [results[f"AP50_{group}"] for group in (1, 2, 3)] == [100, 0, 0]
+        results = run(evaluator, val, [("i", 1, *B, 0.9), ("i", 2, *FAR, 0.9)])["bbox"]
+        # training instances: 1, 0, 2; what training does not show is in no group
+        assert [results[f"AP50_{group}"] for group in (1, 2)] == [0, 100]
+        assert math.isnan(results["AP50_3"]) and results["AP50"] == pytest.approx(200 / 3)
         table = json.loads((tmp_path / "per_category_bbox.json").read_text())
         assert [row["image_count"] for row in table] == [1, 0, 2]
         # Data that cannot be counted: the groups are those of the evaluated file

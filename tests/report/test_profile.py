@@ -13,7 +13,7 @@ from eql_d2 import InputError
 from eql_d2.data.datasets.json_instances import load_json_instances
 from eql_d2.report import __main__ as command
 from eql_d2.report import regime
-from eql_d2.report.profile import gini, profile_data, profile_facts, repeat_factors
+from eql_d2.report.profile import gini, profile_data, profile_facts, profile_groups, repeat_factors
 
 
 @pytest.fixture
@@ -35,12 +35,19 @@ def test_gini_of_known_distributions():
 def test_counts_groups_and_factors(json_file):
     profile = profile_data(json_file, (1, 3), 0.5)
     assert list(profile.table.counts.image_count) == [8, 4, 2, 2, 1, 0]
-    assert [category["group"] for category in profile.categories] == list("ffccrr")
+    assert [category["group"] for category in profile.categories] == list("ffccr0")
     expected = [1, 1, np.sqrt(2), np.sqrt(2), 2, np.nan]
     np.testing.assert_allclose(profile.repeat_factors, expected)
     facts = dict(profile_facts(profile))
     assert facts["imbalance, most over fewest images"] == "8 (8 to 1)"
     assert facts["categories without images (1)"] == "<b>nowhere</b>"
+    assert facts["Gini coefficient of the images"] == f"{gini([8, 4, 2, 2, 1]):.3f}"
+    rows = [row[:3] for row in profile_groups(profile)[1]]
+    assert [row[:3] for row in rows[:2]] == [
+        ["all with an image", "5", "2"],
+        ["rare (at most 1 images)", "1", "1"],
+    ]
+    assert rows[-1] == ["without an image", "1", "0"]
 
 
 def test_repeat_factors_are_those_of_detectron2(json_file):

@@ -47,7 +47,7 @@ def long_tail_counts(class_sizes: Sequence[int], long_tail: LongTail) -> list[in
 
     .. math:: \max(1, \mathrm{round}(n \cdot factor^{-k / (C - 1)}))
 
-    images, or all that it has if they are fewer.
+    images, or all that it has if they are fewer. A class without an image has no rank.
 
     Args:
         class_sizes: images of each class, (C,).
@@ -56,12 +56,14 @@ def long_tail_counts(class_sizes: Sequence[int], long_tail: LongTail) -> list[in
     Returns:
         (C,), in the order of `class_sizes`.
     """
-    ranks = _Random(long_tail.seed).permutation(len(class_sizes))
-    largest, last_rank = max(class_sizes), max(len(class_sizes) - 1, 1)
-    return [
-        min(size, max(1, round(largest * long_tail.factor ** (-int(rank) / last_rank))))
-        for size, rank in zip(class_sizes, ranks)
-    ]
+    with_image = [label for label, size in enumerate(class_sizes) if size]
+    ranks = _Random(long_tail.seed).permutation(len(with_image))
+    largest, last_rank = max(class_sizes), max(len(with_image) - 1, 1)
+    counts = [0] * len(class_sizes)
+    for label, rank in zip(with_image, ranks):
+        wanted = max(1, round(largest * long_tail.factor ** (-int(rank) / last_rank)))
+        counts[label] = min(class_sizes[label], wanted)
+    return counts
 
 
 def shuffled(items: Sequence, label: int, long_tail: LongTail) -> list:
@@ -81,7 +83,8 @@ def cut_records(
     class may keep. From the class that may keep fewest to the one that may keep most, the images of
     a class are taken in random order until it has its number; an image that would give another
     class more than its own is passed over. A class that would be left without any image gets the
-    one that brings the fewest classes above their numbers. Images without an object stay.
+    one that brings the fewest classes above their numbers. Images without an object stay, and so do
+    classes without one, which a warning names.
 
     So no class has more images than the profile but for that last case, the tail is what was asked
     for, and the classes of the head, which share most images with others, may have fewer. One line
@@ -97,8 +100,8 @@ def cut_records(
         The records that stay, in their order.
 
     Raises:
-        InputError: the factor is below 1, the seed is no integer of 0 or more, or a class has no
-            object.
+        InputError: the factor is below 1, the seed is no integer of 0 or more, or there is no
+            object at all.
     """
     check_long_tail(name, long_tail)
     shown = [
@@ -109,12 +112,13 @@ def cut_records(
     for image, labels in enumerate(shown):
         for label in labels:
             images_of[label].append(image)
-    for class_name, images in zip(classes, images_of):
-        if not images:
-            raise InputError(
-                f"data set {name!r}: category {class_name!r} has no object: remove it from the "
-                "categories of the file that a long tail is cut from"
-            )
+    if not any(images_of):
+        raise InputError(f"data set {name!r} has no object: there is no long tail to cut from it")
+    if without := [c for c, images in zip(classes, images_of) if not images]:
+        logger.warning(
+            f"data set {name!r}: {len(without)} of {len(classes)} categories have no object and no "
+            f"place in the long tail: {', '.join(map(repr, without))}"
+        )
     profile = long_tail_counts([len(images) for images in images_of], long_tail)
     counts, kept = [0] * len(classes), {i for i, labels in enumerate(shown) if not labels}
 
@@ -132,14 +136,15 @@ def cut_records(
             # An image with this class is passed over, too, once the class has its number.
             if image not in kept and not num_full(image):
                 keep(image)
-        if not counts[label]:
+        if images and not counts[label]:
             keep(min(images, key=num_full))
+    counts, profile = ([n for n, images in zip(x, images_of) if images] for x in (counts, profile))
     logger.info(
         f"{name}: long tail of factor {long_tail.factor:g}, seed {long_tail.seed}: {len(kept)} of "
         f"{len(records)} images; images of a class: {max(counts)} to {min(counts)} (profile "
         f"{max(profile)} to {min(profile)}), fewer than the profile in "
         f"{sum(c < p for c, p in zip(counts, profile))} and more in "
-        f"{sum(c > p for c, p in zip(counts, profile))} of {len(classes)} classes"
+        f"{sum(c > p for c, p in zip(counts, profile))} of {len(counts)} classes"
     )
     return [record for i, record in enumerate(records) if i in kept]
 
