@@ -151,7 +151,8 @@ def _equal_parts(values: Sequence[float], names: Sequence[str], count: Sequence[
     """Name of the part of each value, the smallest values in the first; what has a count of 0 is
     in no part."""
     groups = np.full(len(values), WITHOUT_IMAGE, dtype=object)
-    order = [index for index in np.argsort(values, kind="stable") if count[index]]
+    order = np.argsort(values, kind="stable")
+    order = order[np.asarray(count)[order] > 0]
     for name, members in zip(names, np.array_split(order, len(names))):
         groups[members] = name
     return groups.tolist()
