@@ -13,6 +13,7 @@ from ..data.validation.categories import leave_out_root
 from ..data.validation.polygons import usable_polygons
 from .evaluated_categories import EvaluatedCategories, average_precision_by_category
 from .evaluation_json import write_evaluation
+from .lvis.ground_truth import AREA_OUTSIDE_ALL_RANGES
 
 
 class COCOEvaluator(Detectron2COCOEvaluator):
@@ -24,7 +25,8 @@ class COCOEvaluator(Detectron2COCOEvaluator):
     only, and leave out `iscrowd` and `area`: they are filled as COCO defines them. The ids of its
     annotations decide nothing: pycocotools takes a match with id 0 for no match, so they are
     numbered anew. What registration takes in its stride, a root category or a polygon of two
-    points, is left out here too.
+    points, is left out here too. A detection of an annotation with `ignore` counts neither way;
+    pycocotools overwrites the field.
 
     In `output_dir` it also leaves ``per_category_{task}.json``, the AP of each category, and
     ``evaluation.json``.
@@ -56,8 +58,15 @@ class COCOEvaluator(Detectron2COCOEvaluator):
             annotation["id"] = number
             if "segmentation" in annotation:
                 annotation["segmentation"] = usable_polygons(annotation["segmentation"])
+            if annotation.get("ignore"):
+                _ignore(annotation)
         self._coco_api.createIndex()
-        self._count = Counter(a["category_id"] for a in annotations if not a.get("iscrowd"))
+        self._count = Counter(a["category_id"] for a in annotations if _is_counted(a))
+        if num_ignored := sum(bool(a.get("ignore")) for a in annotations):
+            self._logger.info(
+                f"{num_ignored} of {len(annotations)} annotations of {dataset_name} have ignore: "
+                "detections of them count neither way"
+            )
         cat_ids = sorted(self._coco_api.getCatIds())
         self._dataset_name = dataset_name
         contiguous_ids = self._metadata.get("thing_dataset_id_to_contiguous_id")
@@ -98,3 +107,14 @@ class COCOEvaluator(Detectron2COCOEvaluator):
             instance_count=[self._count[category_id] for category_id in categories.ids],
         )
         return results
+
+
+def _ignore(annotation: dict) -> None:
+    if annotation.get("keypoints"):
+        annotation["iscrowd"] = 1  # the area is the scale of their distances
+    else:
+        annotation["area"] = AREA_OUTSIDE_ALL_RANGES
+
+
+def _is_counted(annotation: dict) -> bool:
+    return not (annotation.get("iscrowd") or annotation.get("ignore"))

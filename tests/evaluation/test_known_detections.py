@@ -8,7 +8,7 @@ from detectron2.data import DatasetCatalog
 from detectron2.structures import Boxes, Instances
 
 from eql_d2 import InputError
-from eql_d2.data import register_json_instances
+from eql_d2.data import category_table, register_json_instances
 from eql_d2.evaluation import build_evaluator
 from tests.conftest import make_annotations
 
@@ -101,6 +101,32 @@ def test_classes_without_a_training_image_are_in_no_group_of_the_evaluators(
     groups = json.loads((tmp_path / "evaluation.json").read_text())["groups"]
     assert groups["sizes"] == {"r": 1, "c": 2, "0": 2}
     assert groups["rule"].endswith("(1 / 2 / 0 classes, 2 without an image)")
+
+
+@pytest.mark.parametrize("federated", [False, True], ids=["COCO", "LVIS"])
+@pytest.mark.parametrize("is_found", [True, False])
+def test_an_object_to_be_ignored_counts_nowhere(register, federated, is_found, tmp_path, caplog):
+    """It was trained on and counted, while LVIS's evaluator ignored it and COCO's did not."""
+
+    def ignore(content):
+        for annotation in content["annotations"]:
+            if annotation["category_id"] == 10 or annotation["id"] % 4 == 0:
+                annotation["ignore"] = int(annotation["id"] % 2 == 0)
+
+    content = register("own", ignore, federated)
+    ignore(content)
+    num_ignored = sum(a.get("ignore", 0) for a in content["annotations"])
+    records = DatasetCatalog.get("own")
+    assert sum(a["iscrowd"] for r in records for a in r["annotations"]) == num_ignored > 2
+    counts = category_table("own").counts.instance_count
+    assert counts.sum() == len(content["annotations"]) - num_ignored
+    assert f"{num_ignored - 1} more: it is not trained on and not counted" in caplog.text
+    if not is_found:
+        content["annotations"] = [a for a in content["annotations"] if not a.get("ignore")]
+    evaluator = build_evaluator("own", str(tmp_path), training_datasets="own")
+    assert evaluate_truth(evaluator, content)["AP"] == pytest.approx(100, abs=1e-9)
+    table = json.loads((tmp_path / "per_category_bbox.json").read_text())
+    assert [row["instance_count"] for row in table] == counts.tolist()
 
 
 def test_a_script_whose_test_data_have_another_class_is_refused(register):

@@ -195,7 +195,8 @@ def _to_instance(annotation: dict, class_of: dict[int, int]) -> dict:
         "bbox": annotation["bbox"],
         "bbox_mode": BoxMode.XYWH_ABS,
         "category_id": class_of[annotation["category_id"]],
-        "iscrowd": int(annotation.get("iscrowd") or 0),
+        # What shall be ignored Detectron2 leaves out of training as it leaves out crowds.
+        "iscrowd": int(annotation.get("iscrowd") or annotation.get("ignore") or 0),
     }
     if annotation.get("keypoints"):
         instance["keypoints"] = annotation["keypoints"]

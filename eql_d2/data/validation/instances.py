@@ -30,7 +30,8 @@ def check_instances(findings: Findings, data: dict, is_lvis: bool) -> None:
     check_polygons(annotations, is_lvis)
     check_run_lengths(annotations)
     _check_keypoints(annotations)
-    _check_fields(annotations, is_lvis)
+    _check_flags(annotations, is_lvis)
+    _check_areas(annotations)
 
 
 def _check_boxes(annotations: Annotations, is_lvis: bool) -> None:
@@ -110,14 +111,45 @@ def _check_keypoints(annotations: Annotations) -> None:
     )
 
 
-def _check_fields(annotations: Annotations, is_lvis: bool) -> None:
-    crowds, areas = annotations.column("iscrowd"), annotations.column("area")
-    annotations.error(
-        "annotations whose iscrowd is neither 0 nor 1",
-        "give 0, or 1 for a region with many objects",
-        [] if _are_flags(crowds) else [i for i, value in enumerate(crowds) if not _is_flag(value)],
-        lambda i: annotations.says("iscrowd", i),
+def _check_flags(annotations: Annotations, is_lvis: bool) -> None:
+    crowds = _flags(annotations, "iscrowd", "give 0, or 1 for a region with many objects")
+    ignored = _flags(annotations, "ignore", "give 0, or 1 for an object that shall not count")
+    annotations.warning(
+        "annotations to be ignored",
+        "it is not trained on and not counted, and detections of it count neither way",
+        [i for i, value in enumerate(ignored) if value == 1],
+        lambda i: annotations.says("ignore", i),
     )
+    if is_lvis:
+        annotations.warning(
+            "crowd regions in LVIS's format, which has none",
+            "it is not trained on and not counted, but the evaluation takes it for an object",
+            [i for i, value in enumerate(crowds) if value == 1],
+            lambda i: annotations.says("iscrowd", i),
+        )
+        return
+    annotations.warning(
+        "annotations without iscrowd",
+        "0 is taken; validate --write fills it",
+        [i for i, value in enumerate(crowds) if value is None],
+        lambda i: "has no iscrowd",
+    )
+
+
+def _flags(annotations: Annotations, key: str, fix: str) -> list:
+    """Values of a flag; those that are none are errors."""
+    flags = annotations.column(key)
+    annotations.error(
+        f"annotations whose {key} is neither 0 nor 1",
+        fix,
+        [] if _are_flags(flags) else [i for i, value in enumerate(flags) if not _is_flag(value)],
+        lambda i: annotations.says(key, i),
+    )
+    return flags
+
+
+def _check_areas(annotations: Annotations) -> None:
+    areas = annotations.column("area")
     values = numbers(areas)
     is_known = np.fromiter((value is not None for value in areas), bool, len(areas))
     annotations.error(
@@ -132,13 +164,6 @@ def _check_fields(annotations: Annotations, is_lvis: bool) -> None:
         ~is_known,
         lambda i: "has no area",
     )
-    if not is_lvis:
-        annotations.warning(
-            "annotations without iscrowd",
-            "0 is taken; validate --write fills it",
-            [i for i, value in enumerate(crowds) if value is None],
-            lambda i: "has no iscrowd",
-        )
 
 
 def _are_flags(values: list) -> bool:

@@ -23,8 +23,9 @@ _COPIED_KEYS = {
     "images": (*_NEEDED_KEYS["images"], "height", "width"),
     "annotations": (*_NEEDED_KEYS["annotations"], "area", "segmentation"),
 }
-# LVIS's largest area range ends at 1e5 ** 2: an annotation beyond it is ignored in all of them.
-_AREA_OUTSIDE_ALL_RANGES = 1e11
+# The largest area range, of COCO and LVIS, ends at 1e5 ** 2: an annotation beyond it is ignored in
+# all of them.
+AREA_OUTSIDE_ALL_RANGES = 1e11
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +111,7 @@ def clean_file(
     for annotation in dataset["annotations"]:
         if _is_seen(annotation, ground_truth.image_ids, category_ids):
             if annotation.get("ignore"):
-                annotation["area"] = _AREA_OUTSIDE_ALL_RANGES
+                annotation["area"] = AREA_OUTSIDE_ALL_RANGES
             annotations.append({**annotation, "id": len(annotations) + 1})
     dataset["annotations"] = annotations
     needed = {
