@@ -36,7 +36,8 @@ class EQLRetinaNet(RetinaNet):
         scalars: of the last step, for the trainer to log: ``num_pos_anchors``, of an image.
 
     Raises:
-        InputError: the loss is not for dense heads, or for another number of classes.
+        InputError: the loss is not for dense heads, or for another number of classes; no score
+            can be above the threshold.
     """
 
     scalars: dict[str, Tensor]
@@ -49,6 +50,11 @@ class EQLRetinaNet(RetinaNet):
             raise InputError(
                 f"{name} is not for one-stage detectors: there the many negatives of the anchors "
                 "swamp the gradient ratio (or the loss needs a background column); use EFL"
+            )
+        if not self.test_score_thresh < 1:
+            raise InputError(
+                f"test_score_thresh (MODEL.RETINANET.SCORE_THRESH_TEST) is {self.test_score_thresh}"
+                ": give a number below 1, which no score is above"
             )
         loss_cls.check_head(self.num_classes, gives_quality=True)
         self.loss_cls = loss_cls

@@ -62,6 +62,14 @@ def test_detections_are_those_of_detectron2(cfg, score_thresh):
         assert torch.equal(found.pred_classes, instances.pred_classes)
 
 
+@pytest.mark.parametrize("score_thresh", [1.0, 1.5, float("nan")])
+def test_a_threshold_that_no_score_passes_is_refused(cfg, score_thresh):
+    """1.0 divided by zero at the first test image, after the training."""
+    cfg.MODEL.RETINANET.SCORE_THRESH_TEST = score_thresh
+    with pytest.raises(InputError, match=f"SCORE_THRESH_TEST. is {score_thresh}: give a number be"):
+        build_model(cfg)
+
+
 def test_top_candidates_equal_the_dense_way():
     logits = torch.randn(2 * C, 3, 4)
     dense = logits.view(2, C, 3, 4).permute(2, 3, 0, 1).reshape(-1, C).sigmoid()

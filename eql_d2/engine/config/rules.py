@@ -89,6 +89,7 @@ _POSITIVE_OR_INFINITE = Rule(
 _BELOW_ONE = Rule(
     lambda value: is_number(value) and 0 <= value < 1, "a number, 0 or more and below 1"
 )
+_SCORE = Rule(lambda value: is_number(value) and value < 1, "a number below 1")
 _SHARE, _WEIGHT = number(0, 1), number(0)
 # Detectron2 takes None for that of all other parameters.
 _WEIGHT_OR_NONE = Rule(
@@ -160,7 +161,7 @@ _GROUPS: tuple[tuple[Rule, str], ...] = (
         MODEL.RETINANET.NMS_THRESH_TEST MODEL.SEM_SEG_HEAD.ASPP_DROPOUT""",
     ),
     (number(above=0, most=1), "INPUT.CROP.SINGLE_CATEGORY_MAX_AREA"),
-    (number(most=1), "MODEL.ROI_HEADS.SCORE_THRESH_TEST MODEL.RETINANET.SCORE_THRESH_TEST"),
+    (_SCORE, "MODEL.ROI_HEADS.SCORE_THRESH_TEST MODEL.RETINANET.SCORE_THRESH_TEST"),
     (whole(-(2**31), 2**31 - 1), "SEED"),
     (several(_SIZE), "INPUT.MIN_SIZE_TRAIN TEST.AUG.MIN_SIZES"),
     (several(_SIZE, fewest=0, rising=True), "SOLVER.STEPS"),
