@@ -1,12 +1,14 @@
-"""Files that appear complete or not at all, and JSON with clear errors."""
+"""Files that appear complete or not at all; text and JSON of others, with clear errors."""
 
 import contextlib
+import io
 import json
 import os
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
 from .exceptions import InputError
+from .foreign_formats import binary_format, folder_format, json_format, text_format
 
 
 @contextlib.contextmanager
@@ -32,6 +34,48 @@ def write_json(path: str | os.PathLike, content: Any) -> None:
         json.dump(content, file, indent=1)
 
 
+def open_text(path: str | os.PathLike, newline: str | None = None) -> TextIO:
+    """Open a text file in UTF-8, with or without a byte order mark, for reading.
+
+    Args:
+        path: of the file.
+        newline: see :func:`open`.
+
+    Raises:
+        InputError: the file cannot be read, or its first bytes are those of no such text.
+    """
+    if os.path.isdir(path):
+        raise InputError(f"{path} is a folder, not a file{_found_in(path)}: give a file")
+    try:
+        file = open(path, "rb")
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}; check the path") from error
+    what = binary_format(file.peek(4))
+    if what is not None:
+        file.close()
+        raise InputError(f"{path} {what}")
+    return io.TextIOWrapper(file, encoding="utf-8-sig", newline=newline)
+
+
+def _found_in(folder: str | os.PathLike) -> str:
+    what = folder_format(folder)
+    return f", and {what}" if what else ""
+
+
+def read_text(path: str | os.PathLike) -> str:
+    """The whole of a text file in UTF-8, with or without a byte order mark.
+
+    Raises:
+        InputError: as for :func:`open_text`; it is no such text further on.
+    """
+    with open_text(path) as file:
+        try:
+            return file.read()
+        except UnicodeDecodeError as error:
+            reason = f"byte {error.start}: {error.reason}"
+            raise InputError(f"{path} is no text in UTF-8 ({reason}): save it as UTF-8") from error
+
+
 def read_json(path: str | os.PathLike, object_hook: Callable[[dict], Any] | None = None) -> Any:
     """Read a JSON file.
 
@@ -42,15 +86,12 @@ def read_json(path: str | os.PathLike, object_hook: Callable[[dict], Any] | None
     Raises:
         InputError: the file cannot be read or is not valid JSON.
     """
+    text = read_text(path)
     try:
-        with open(path, encoding="utf-8") as file:
-            return json.load(file, object_hook=object_hook)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}; check the path") from error
+        return json.loads(text, object_hook=object_hook)
     except (ValueError, RecursionError) as error:
-        raise InputError(
-            f"{path} is not valid JSON ({error}): it may be cut off, copy it again"
-        ) from error
+        what = text_format(text) or f"is not valid JSON ({error}): it may be cut off, copy it again"
+        raise InputError(f"{path} {what}") from error
 
 
 def read_ground_truth_json(
@@ -60,13 +101,14 @@ def read_ground_truth_json(
     ``annotations``.
 
     Raises:
-        InputError: as for :func:`read_json`; there are no images or categories.
+        InputError: as for :func:`read_json`; there are no images or categories, or the file is in
+            another format.
     """
     content = read_json(path, object_hook)
+    what = json_format(content)
     if not isinstance(content, dict) or not content.keys() >= {"images", "categories"}:
-        raise InputError(
-            f"annotations {path} have no 'images' and 'categories': not COCO format, not LVIS "
-            "format"
-        )
+        what = what or "has no 'images' and 'categories': not COCO format, not LVIS format"
+    if what is not None:
+        raise InputError(f"annotations {path}: the file {what}")
     content.setdefault("annotations", [])
     return content

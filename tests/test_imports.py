@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1] / "eql_d2"
 LAYERS = [
     {
         *("exceptions", "messages", "files", "distributed", "versions", "config"),
-        "loss_config",
+        *("foreign_formats", "loss_config"),
         "model_zoo",
         *("gradient_record", "random_numbers"),
     },

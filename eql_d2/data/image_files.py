@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 from detectron2.data import detection_utils
-from PIL import Image
+from PIL import Image, ImageFile
 
 from ..exceptions import InputError
 
@@ -17,6 +17,21 @@ _EXIF_ORIENTATION = 0x0112
 # Pillow's conversion to 8 bits clips these at 255, or has none: https://pillow.readthedocs.io/
 # en/stable/handbook/concepts.html#modes
 _NOT_8_BITS = ("F", "I", "LAB")
+# Formats of which Pillow reads the header alone, or that it hands to another program
+_NOT_DECODED = ("EPS", "MPEG")
+
+
+def image_endings() -> frozenset[str]:
+    """Endings, ".jpg" and others in lower case, of the files whose pixels Pillow reads."""
+    Image.init()
+    decoded = {
+        name
+        for name, (factory, _) in Image.OPEN.items()
+        if not (isinstance(factory, type) and issubclass(factory, ImageFile.StubImageFile))
+    }
+    decoded = decoded.difference(_NOT_DECODED) | {"MPO"}  # which is opened as JPEG
+    names = Image.registered_extensions()
+    return frozenset(ending for ending, name in names.items() if name in decoded)
 
 
 class ImageHeader(NamedTuple):

@@ -1,15 +1,31 @@
+import json
+
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog, get_detection_dataset_dicts
+from PIL import Image
+from torchvision.datasets import ImageFolder
 
 from eql_d2 import InputError
 from eql_d2.data import adopt_training_classes
 from eql_d2.data.datasets.class_folders import register_class_folder
 from eql_d2.data.datasets.long_tail import LongTail, long_tail_counts
+from eql_d2.data.image_files import image_endings
+from eql_d2.data.validation.validate import validate_class_folder
 from tests.data.counts import image_count
 
 from .class_images import make_class_folders
 
 pytestmark = pytest.mark.usefixtures("no_datasets_left")
+
+
+def is_taken(path):
+    """For torchvision's ``ImageFolder``, which knows fewer endings, and takes hidden files."""
+    parts = path.split("/")
+    return (
+        "@eaDir" not in parts
+        and not any(part.startswith(".") for part in parts)
+        and ("." + path.rsplit(".", 1)[-1].lower() in image_endings())
+    )
 
 
 def files_of(name):
@@ -30,6 +46,89 @@ def test_classes_are_the_folders_by_name(tmp_path):
     assert [r["annotations"][0]["category_id"] for r in records] == [0, 0, 0, 1, 2, 2]
     assert [r["image_id"] for r in records] == list(range(6))
     assert records[3]["file_name"] == str(tmp_path / "class1/0.png")
+
+
+def test_images_of_all_kinds_are_taken_from_all_folders_below_as_torchvision_does(tmp_path):
+    folder = make_class_folders(tmp_path, [1, 1], side=4)
+    other_kinds = ["a.gif", "b.jfif", "c.webp", "d.tif", "e.JPEG", "f.bmp", "below/g.png", "h.avif"]
+    (tmp_path / "class0/below/further").mkdir(parents=True)
+    for name in [*other_kinds, "below/further/i.ppm"]:
+        kind = {".jfif": "JPEG", ".tif": "TIFF"}.get(name[-5:].lstrip("abcdefghi"), None)
+        Image.new("RGB", (4, 4)).save(tmp_path / "class0" / name, kind)
+    for junk in (
+        "Thumbs.db",
+        "desktop.ini",
+        ".DS_Store",
+        "._a.gif",
+        ".hidden/a.png",
+        "@eaDir/a.png",
+    ):
+        (tmp_path / "class0" / junk).parent.mkdir(exist_ok=True)
+        (tmp_path / "class0" / junk).write_bytes(b"")
+    register_class_folder("own", folder)
+    names = [path.removeprefix(f"{folder}/class0/") for path in files_of("own")[:-1]]
+    flat = sorted(["0.png", *(name for name in other_kinds if "/" not in name)])
+    assert names == [*flat, "below/g.png", "below/further/i.ppm"]
+    theirs = [
+        path for path, label in ImageFolder(folder, is_valid_file=is_taken).samples if not label
+    ]
+    assert sorted(f"{folder}/class0/{name}" for name in names) == sorted(theirs)
+    assert not validate_class_folder(folder).warnings
+
+
+def test_links_are_followed_but_no_folder_is_read_twice(tmp_path):
+    folder = make_class_folders(tmp_path / "data", [1, 1], side=4)
+    make_class_folders(tmp_path / "more", [2], side=4)
+    (tmp_path / "data/class0/up").symlink_to("..")
+    (tmp_path / "data/class0/self").symlink_to(".")
+    for name in ("more", "more_again"):
+        (tmp_path / "data/class1" / name).symlink_to("../../more/class0")
+    register_class_folder("own", folder)
+    assert image_count("own").tolist() == [1, 3]
+
+
+def test_what_is_left_out_is_said_for_each_class(tmp_path, caplog):
+    folder = make_class_folders(tmp_path, [2, 1, 1], side=4)
+    for name in (
+        "class0/a.heic",
+        "class0/below/b.HEIC",
+        "class0/noending",
+        "class2/a.mp4",
+        "0.png",
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    left_out, beside = validate_class_folder(folder).warnings
+    assert left_out.examples == (
+        "class 'class0': 3 of 5 files are left out (.heic 2, no ending 1)",
+        "class 'class2': 1 of 2 files are left out (.mp4 1)",
+    )
+    assert beside.examples == (f"folder {folder!r} has '0.png' beside the class folders",)
+    register_class_folder("own", folder)
+    assert len(DatasetCatalog.get("own")) == 4
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == 2 and all(line.startswith("data set 'own': ") for line in lines)
+    assert "(.heic 2, no ending 1), and 1 more: " in lines[0]
+
+
+@pytest.mark.parametrize(
+    "names", [["train", "valid", "test"], ["Train", "val"], ["images", "labels"]]
+)
+def test_a_detection_export_is_no_set_of_class_folders(tmp_path, names):
+    for name in names:
+        make_class_folders(tmp_path / "made", [1], side=4)
+        (tmp_path / "made/class0").rename(tmp_path / "made" / name)
+    folder = str(tmp_path / "made")
+    with pytest.raises(InputError, match="no classes' names: give .* list them in classes.txt"):
+        register_class_folder("own", folder)
+    (tmp_path / "made" / names[0] / "_annotations.coco.json").write_text(
+        json.dumps({"images": [], "annotations": [], "categories": []})
+    )
+    (error,) = validate_class_folder(folder).errors
+    assert f"'{names[0]}/_annotations.coco.json', which is in COCO format" in error.fix
+    (tmp_path / "made/classes.txt").write_text("\n".join(names))
+    register_class_folder("own", folder)
+    assert MetadataCatalog.get("own").thing_classes == names
 
 
 def test_long_tail_is_the_same_for_the_same_seed_and_another_for_another(tmp_path):

@@ -64,7 +64,10 @@ def test_path_may_have_spaces_and_blank_lines_do_not_count(tmp_path):
         (b"a.png one\n", "line 1 is 'a.png one'"),
         (b"a.png 1.0\n", "line 1 is 'a.png 1.0'"),
         (b"\n \n", "list.txt' is empty"),
-        (b"\xff\xfe\x00", "list.txt' is not a text file"),
+        (b"a.png \xe9\n", "list.txt is no text in UTF-8 .byte 6"),
+        (b"0 0.5 0.5 0.1 0.1\n", "list.txt' is YOLO's, .*: write lines .path label."),
+        (b"path,label\na.png,0\n", "list.txt' is a CSV table"),
+        (b'[{"a.png": 0}]', "list.txt' is JSON"),
     ],
 )
 def test_bad_list_gets_one_line_that_names_the_place(tmp_path, text, message):

@@ -8,6 +8,7 @@ from PIL import Image
 from eql_d2 import InputError
 from eql_d2.data import SemSegMapper, category_table, register_mask_folder
 from eql_d2.data.datasets.instance_masks import write_label_maps
+from eql_d2.data.validation.validate import validate_mask_folder
 from tests.data.label_map_folders import CLASSES, make_mask_folder
 
 pytestmark = pytest.mark.usefixtures("no_datasets_left")
@@ -45,7 +46,7 @@ def test_registers_images_with_their_label_maps(folders, mapper):
         (lambda f: (f / "images/3.jpg").unlink(), "label map .*3.png.* has no image"),
         (lambda f: (f / "classes.txt").write_text("sky\nsky\n"), "line 2 is 'sky'"),
         (lambda f: (f / "classes.txt").write_text(""), "has 0 classes"),
-        (lambda f: (f / "classes.txt").unlink(), "cannot be read"),
+        (lambda f: (f / "classes.txt").unlink(), "classes.txt' does not exist"),
         (lambda f: (f / "images").rename(f / "photos"), "does not exist"),
     ],
 )
@@ -139,3 +140,16 @@ def test_instances_are_painted_small_over_large(data, tmp_path):
     )
     with pytest.raises(InputError, match="exists"):
         write_label_maps(str(data / "train.json"), str(data / "train"), tmp_path / "maps")
+
+
+def test_what_is_left_out_of_the_two_folders_is_said(folders, tmp_path, caplog):
+    for name in ("images/notes.txt", "images/Thumbs.db", "masks/.DS_Store"):
+        (tmp_path / "scenes" / name).write_text("")
+    (tmp_path / "scenes/masks/below").mkdir()
+    (tmp_path / "scenes/images/0.jpg").rename(tmp_path / "scenes/images/0.jfif")
+    of_images, of_masks = validate_mask_folder(*folders).warnings
+    assert of_images.count == of_masks.count == 1
+    register_mask_folder("scenes", *folders)
+    assert len(DatasetCatalog.get("scenes")) == 6
+    assert "notes.txt' is none of the images" in caplog.text
+    assert "masks/below' is none of the PNG files" in caplog.text

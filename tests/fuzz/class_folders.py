@@ -49,7 +49,7 @@ def damage_folder(rng: random.Random, root: Path) -> None:
         path.unlink()
     elif action == 1 and path.is_file():
         path.write_bytes(damage_bytes(rng, path.read_bytes()))
-    elif action == 2 and not new.exists():
+    elif action == 2 and not new.exists() and not new.is_symlink():
         new.mkdir(parents=True)
     elif action == 3 and not new.exists() and path.exists():
         path.rename(new)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from detectron2.data import DatasetCatalog
 
 from ...exceptions import InputError
+from ...files import read_text
+from ...foreign_formats import list_format
 from ...messages import shown
 from ..validation.findings import Findings
 from ..validation.missing_files import why_missing
@@ -47,13 +49,20 @@ def read_class_file(findings: Findings, class_file: str, most: int | None = None
         most: largest number of classes; None for any.
     """
     where = f"class file {class_file!r}"
-    try:
-        with open(class_file, encoding="utf-8") as file:
-            classes = [line.strip() for line in file]
-    except (OSError, UnicodeDecodeError) as error:
-        problem = f"{where} cannot be read ({error})"
-        findings.error("class files that cannot be read", "check the path", [problem])
+    if not os.path.exists(class_file):
+        findings.error("missing files", "check the path", [f"{where} does not exist"])
         return []
+    try:
+        text = read_text(class_file)
+    except InputError as error:
+        findings.error("class files that cannot be read", "", [str(error)])
+        return []
+    foreign = list_format(text)
+    if foreign is not None:
+        fix = "write one class name a line"
+        findings.error("class files of another format", fix, [f"{where} {foreign}"])
+        return []
+    classes = [line.strip() for line in text.split("\n")]
     while classes and not classes[-1]:
         classes.pop()
     if not classes or len(classes) > (most or len(classes)):

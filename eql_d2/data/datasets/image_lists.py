@@ -22,6 +22,9 @@ import os
 import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
+from ...exceptions import InputError
+from ...files import read_text
+from ...foreign_formats import list_format
 from ...messages import shown
 from ..validation.findings import Findings
 from ..validation.images import check_sample
@@ -133,20 +136,23 @@ def _read_lines(
     findings: Findings, list_file: str, image_root: str, num_classes: int
 ) -> list[dict]:
     where = f"list {list_file!r}"
+    if not os.path.exists(list_file):
+        findings.error("missing files", "check the path", [f"{where} does not exist"])
+        return []
     try:
-        with open(list_file, encoding="utf-8") as file:
-            lines = [(i, line) for i, line in enumerate(file, start=1) if line.strip()]
-    except UnicodeDecodeError as error:
-        problem = f"{where} is not a text file ({error.reason})"
-        findings.error("lists that cannot be read", "", [problem])
+        text = read_text(list_file)
+    except InputError as error:
+        findings.error("lists that cannot be read", "", [str(error)])
         return []
-    except OSError as error:
-        problem = "does not exist" if isinstance(error, FileNotFoundError) else "cannot be read"
-        findings.error("lists that cannot be read", "check the path", [f"{where} {problem}"])
-        return []
+    lines = [(i, line) for i, line in enumerate(text.split("\n"), start=1) if line.strip()]
     if not lines:
         findings.error("empty lists", 'write lines "path label"', [f"{where} is empty"])
     parsed = [(i, line, _parse(line)) for i, line in lines]
+    foreign = list_format(text) if any(entry[2] is None for entry in parsed) else None
+    if foreign is not None:
+        fix = 'write lines "path label"'
+        findings.error("lists of another format", fix, [f"{where} {foreign}"])
+        return []
     findings.error(
         "lines of another form",
         'it must be "path label"',

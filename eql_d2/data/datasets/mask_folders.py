@@ -1,16 +1,21 @@
 """The user's own data for segmentation: a folder of images and one of label maps."""
 
-import glob
+import logging
 import os
+from collections.abc import Set
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
+from ...foreign_formats import folder_format
+from ..image_files import image_endings
 from ..validation.findings import Findings
 from ..validation.images import NUM_SAMPLES, check_images, check_label_maps, sample
 from ..validation.limits import Limits
 from .checks import check_name, read_class_file
+from .folder_images import ending_of, is_junk
 
-_IMAGES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+logger = logging.getLogger(__name__)
+
 IGNORE_LABEL = 255
 
 
@@ -26,7 +31,7 @@ def register_mask_folder(
 
     The label map of ``image_folder/x.jpg`` is ``mask_folder/x.png``: one 8-bit channel, or a
     palette, of class indices; 255 is ignored. Of an even sample of them all is checked, the rest
-    when they are read.
+    when they are read. What is left out is logged.
 
     Args:
         name: name for ``DATASETS.TRAIN`` and ``DATASETS.TEST``.
@@ -48,6 +53,7 @@ def register_mask_folder(
     shapes = check_images(findings, records, max_pixels)
     check_label_maps(findings, records, shapes, len(classes), IGNORE_LABEL, max_pixels)
     findings.raise_error()
+    findings.log_warnings(logger)
     DatasetCatalog.register(name, lambda: load_mask_folder(name, image_folder, mask_folder))
     MetadataCatalog.get(name).set(
         image_root=image_folder,
@@ -73,8 +79,8 @@ def load_mask_folder(name: str, image_folder: str, mask_folder: str) -> list[dic
 
 def find_label_maps(findings: Findings, image_folder: str, mask_folder: str) -> list[dict]:
     """Records of the images that have a label map; what is wrong is added to the findings."""
-    images = _files_by_stem(findings, image_folder, _IMAGES)
-    masks = _files_by_stem(findings, mask_folder, (".png",))
+    images = _files_by_stem(findings, image_folder, image_endings())
+    masks = _files_by_stem(findings, mask_folder, {".png"})
     for there, others, what, absent in (
         (images, masks, "image", "label map"),
         (masks, images, "label map", "image"),
@@ -93,20 +99,27 @@ def find_label_maps(findings: Findings, image_folder: str, mask_folder: str) -> 
     ]
 
 
-def _files_by_stem(findings: Findings, folder: str, extensions: tuple[str, ...]) -> dict[str, str]:
+def _files_by_stem(findings: Findings, folder: str, endings: Set[str]) -> dict[str, str]:
     if not os.path.isdir(folder):
-        problem = f"folder {folder!r} does not exist"
-        findings.error("missing folders", "check the path", [problem])
+        problem = "is a file, not a folder" if os.path.exists(folder) else "does not exist"
+        findings.error("missing folders", "check the path", [f"folder {folder!r} {problem}"])
         return {}
-    found, doubles = {}, []
-    for file in sorted(glob.glob("*", root_dir=folder)):
-        stem, extension = os.path.splitext(file)
-        if extension.lower() in extensions:
-            path = os.path.join(folder, file)
-            if found.setdefault(stem, path) != path:
-                doubles.append(f"{found[stem]!r} and {file!r} have the same name")
+    found, doubles, others = {}, [], []
+    for file in sorted(filter(lambda file: not is_junk(file), os.listdir(folder))):
+        path, stem = os.path.join(folder, file), os.path.splitext(file)[0]
+        if ending_of(file) not in endings or os.path.isdir(path):
+            others.append(path)
+        elif found.setdefault(stem, path) != path:
+            doubles.append(f"{found[stem]!r} and {file!r} have the same name")
     findings.error("files with the same name", "rename one", doubles)
+    what = "images" if len(endings) > 1 else "PNG files"
+    findings.warning(
+        f"files and folders left out of the {what}",
+        "label maps are PNG files, images of any format, and both lie in the folder itself",
+        others,
+        lambda path: f"{path!r} is none of the {what} of the folder",
+    )
     if not found:
-        problem = f"folder {folder!r} has no file with {', '.join(extensions)}"
-        findings.error("folders without images", "check the path", [problem])
+        foreign = folder_format(folder) or f"has none of the {what} that belong there"
+        findings.error("folders without images", "check the path", [f"folder {folder!r} {foreign}"])
     return found

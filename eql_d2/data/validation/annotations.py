@@ -7,6 +7,7 @@ from typing import Any
 
 from ...exceptions import InputError
 from ...files import read_json
+from ...foreign_formats import json_format
 from ...messages import shown
 from .categories import check_categories, check_used, unknown_category_fix
 from .findings import Findings
@@ -33,7 +34,7 @@ def read_annotations(
         The content; None where it is not of the form of COCO's.
     """
     where = f"annotation file {json_file!r}"
-    if not os.path.isfile(json_file):
+    if not os.path.exists(json_file):
         findings.error("missing files", "check the path", [f"{where} does not exist"])
         return None
     try:
@@ -75,6 +76,10 @@ def check_annotations(
 
 def _check_form(findings: Findings, where: str, data: Any) -> bool:
     fix = "it must be in COCO or LVIS format"
+    foreign = json_format(data)
+    if foreign is not None:
+        findings.error("files of another format", "", [f"{where} {foreign}"])
+        return False
     missing = [k for k in _LISTS if not isinstance(data, dict) or not isinstance(data.get(k), list)]
     findings.error("files of another format", fix, missing, lambda k: f"{where} has no list {k!r}")
     if missing:

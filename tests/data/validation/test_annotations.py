@@ -135,4 +135,5 @@ def test_broken_files_are_named(tmp_path):
         with pytest.raises(InputError) as error:
             register_json_instances("own", str(path), str(tmp_path))
         assert "\n" not in str(error.value)
-    assert kinds(validate_json(str(tmp_path), "").errors) == ["missing files"]
+    assert kinds(validate_json(str(tmp_path), "").errors) == ["files that cannot be read"]
+    assert kinds(validate_json(str(tmp_path / "nowhere"), "").errors) == ["missing files"]

@@ -6,8 +6,7 @@ import os
 from collections import defaultdict
 
 from ....exceptions import InputError
-from ....files import read_json
-from .csv_files import open_text
+from ....files import open_text, read_json
 
 
 class OpenImagesClasses:
@@ -46,7 +45,7 @@ def read_classes(path: str | os.PathLike) -> OpenImagesClasses:
         InputError: the file is missing or of another form, or names a class twice.
     """
     names: dict[str, str] = {}
-    with open_text(path) as file:
+    with open_text(path, newline="") as file:
         for line, row in enumerate(csv.reader(file), start=1):
             if len(row) != 2 or row[0] in names:
                 raise InputError(

@@ -4,19 +4,11 @@ import csv
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TextIO
 
 from tqdm import tqdm
 
 from ....exceptions import InputError
-
-
-def open_text(path: str | os.PathLike) -> TextIO:
-    """Open a file for reading, with or without a byte order mark; InputError where that fails."""
-    try:
-        return open(path, encoding="utf-8-sig", newline="")
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}; check the path") from error
+from ....files import open_text
 
 
 def read_rows(path: str | os.PathLike, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
@@ -25,7 +17,7 @@ def read_rows(path: str | os.PathLike, columns: Sequence[str]) -> Iterator[tuple
     Raises:
         InputError: the file or a column is missing, or a row is too short.
     """
-    with open_text(path) as file:
+    with open_text(path, newline="") as file:
         reader = csv.reader(file)
         header = next(reader, [])
         for column in columns:
