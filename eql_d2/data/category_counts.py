@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
+from ..exceptions import InputError
 from .image_files import MAX_IMAGE_PIXELS, read_label_map
 
 logger = logging.getLogger(__name__)
@@ -86,3 +87,31 @@ def count_labels(name: str) -> CategoryCounts:
         num_images=len(records),
         pixel_count=pixel_count,
     )
+
+
+def check_label_counts(names: Sequence[str], counts: CategoryCounts, say: bool) -> None:
+    """Refuse label maps in which there is nothing to tell apart, and name classes that none shows.
+
+    Args:
+        names: of the data sets, for the message.
+        counts: of all their label maps.
+        say: whether to log the classes.
+
+    Raises:
+        InputError: of several classes, the label maps show one, or none.
+    """
+    where = f"training data {', '.join(map(repr, names))}"
+    occurs = counts.image_count > 0
+    if len(occurs) > 1 and occurs.sum() < 2:
+        alone = [f"class {i} ({counts.names[i]!r}) alone" for i in np.flatnonzero(occurs)]
+        raise InputError(
+            f"{where}: all {counts.num_images:,} label maps show {(*alone, 'no class')[0]}: write "
+            "class indices from 0 (of a binary mask 1 in the place of 255, which is ignored)"
+        )
+    missing = np.flatnonzero(~occurs)
+    if say and len(missing):
+        first = ", ".join(f"{i} ({counts.names[i]!r})" for i in missing[:5])
+        logger.warning(
+            f"{where}: {len(missing)} of {len(occurs)} classes are in no label map and are not "
+            f"learned: {first}{', ...' if len(missing) > 5 else ''}"
+        )

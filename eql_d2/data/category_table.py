@@ -13,7 +13,12 @@ from torch import Tensor
 
 from ..distributed import from_main_process
 from ..exceptions import InputError
-from .category_counts import CategoryCounts, count_categories, count_labels
+from .category_counts import (
+    CategoryCounts,
+    check_label_counts,
+    count_categories,
+    count_labels,
+)
 from .category_groups import (
     GROUP_NAMES,
     SHOT_NAMES,
@@ -129,14 +134,22 @@ def count_training_data(
     """Counts of registered data sets, added up. Collective, and each data set is counted once.
 
     What registration has counted (``class_image_count`` of the metadata; Detectron2 has it for
-    LVIS v1) is not counted again, unless the number of images is needed and not known.
+    LVIS v1) is not counted again, unless the number of images is needed and not known. Classes that
+    no label map shows are logged.
+
+    Raises:
+        InputError: the data are wrong, or label maps show one class only.
     """
     keys = [(name, with_num_images) for name in as_names(dataset_names)]
     present = [(MetadataCatalog.get(name), DatasetCatalog.data.get(name)) for name, _ in keys]
-    if any(_COUNTED.get(key, (None,))[0] != found for key, found in zip(keys, present)):
+    is_new = any(_COUNTED.get(key, (None,))[0] != found for key, found in zip(keys, present))
+    if is_new:
         counted = from_main_process(lambda: [_count(*key) for key in keys])
         _COUNTED.update(zip(keys, zip(present, counted)))
-    return functools.reduce(operator.add, (_COUNTED[key][1] for key in keys))
+    counts = functools.reduce(operator.add, (_COUNTED[key][1] for key in keys))
+    if counts.pixel_count is not None:
+        check_label_counts([name for name, _ in keys], counts, say=is_new)
+    return counts
 
 
 def as_names(dataset_names: str | Sequence[str]) -> list[str]:

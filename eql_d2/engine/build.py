@@ -5,6 +5,7 @@ import logging
 from collections.abc import Sequence
 
 from detectron2.config import CfgNode
+from detectron2.data import MetadataCatalog
 from detectron2.engine import HookBase
 from detectron2.utils import comm
 from omegaconf import DictConfig
@@ -12,6 +13,7 @@ from torch import nn
 
 from ..checkpoint import EQLCheckpointer
 from ..data import category_table
+from ..data.category_table import count_training_data
 from ..exceptions import InputError
 from ..losses import Calibration, ClassificationLoss
 from ..tasks import check_num_classes, task_of
@@ -85,6 +87,8 @@ def build_hooks(
     Raises:
         InputError: the training data have another number of categories than the losses.
     """
+    if training and MetadataCatalog.get(training[0]).get("evaluator_type") == "sem_seg":
+        count_training_data(training)  # names what only a look at all label maps shows
     if settings.log_period == 0:
         return [], []
     ratio = []

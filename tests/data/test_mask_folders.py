@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from PIL import Image
+from torch import nn
 
 from eql_d2 import InputError
 from eql_d2.data import SemSegMapper, category_table, register_mask_folder
 from eql_d2.data.datasets.instance_masks import write_label_maps
-from eql_d2.data.validation.validate import validate_mask_folder
+from eql_d2.data.validation.images import NUM_SAMPLES
+from eql_d2.data.validation.validate import Depth, validate_mask_folder
+from eql_d2.engine.build import EQLSettings, build_hooks
 from tests.data.label_map_folders import CLASSES, make_mask_folder
 
 pytestmark = pytest.mark.usefixtures("no_datasets_left")
@@ -140,6 +143,69 @@ def test_instances_are_painted_small_over_large(data, tmp_path):
     )
     with pytest.raises(InputError, match="exists"):
         write_label_maps(str(data / "train.json"), str(data / "train"), tmp_path / "maps")
+
+
+def paint(folder, values, num_images=3):
+    """Label maps of the given values only, and the arguments of ``register_mask_folder``."""
+    arguments = make_mask_folder(folder, num_images=num_images)
+    for i in range(num_images):
+        labels = np.resize(np.array(values, np.uint8), (64, 96))
+        Image.fromarray(labels).save(folder / f"masks/{i}.png")
+    return arguments
+
+
+@pytest.mark.parametrize("classes", ["crack", "background\ncrack"])
+def test_a_label_map_of_0_and_255_is_named(tmp_path, classes):
+    """A binary mask: class 1 would vanish into what is ignored, and mIoU be 99."""
+    folders = paint(tmp_path, [0, 255], num_images=NUM_SAMPLES + 2)
+    (tmp_path / "classes.txt").write_text(classes)
+    findings = validate_mask_folder(*folders)
+    assert [error.kind for error in findings.errors] == ["label maps that look like binary masks"]
+    if "\n" in classes:
+        assert "class 1 ('crack') is in no label map" in findings.format()
+    with pytest.raises(InputError, match="have the values 0 and 255, .* 0 and 1 in the place") as e:
+        register_mask_folder("scenes", *folders)
+    one_line(e)
+    # The sample alone decides nothing: the last map but one is outside of it.
+    Image.new("L", (96, 64), 0 if "\n" not in classes else 1).save(tmp_path / "masks/4.png")
+    assert bool(validate_mask_folder(*folders).errors) == ("\n" not in classes)
+
+
+def test_label_maps_without_a_label_are_named(tmp_path):
+    folders = paint(tmp_path, [255])
+    (error,) = validate_mask_folder(*folders).errors
+    assert error.kind == "label maps without a label"
+    with pytest.raises(InputError, match="have the one value 255, which is ignored"):
+        register_mask_folder("scenes", *folders)
+
+
+def test_one_class_alone_is_named_and_nothing_to_train_on(tmp_path, caplog):
+    folders = paint(tmp_path, [2])
+    one_class, absent = validate_mask_folder(*folders).warnings
+    assert one_class.examples == ("all 3 label maps have the label 2 ('house'), alone",)
+    assert absent.count == 4
+    register_mask_folder("scenes", *folders)  # test data may be so
+    assert "label maps have the label 2 ('house'), alone" in caplog.text
+    for use in (
+        lambda: category_table("scenes"),
+        lambda: build_hooks(nn.Identity(), EQLSettings(log_period=0), ["scenes"], ""),
+    ):
+        with pytest.raises(InputError, match=r"'scenes': all 3 .* show class 2 \('house'\) alone"):
+            use()
+    # Together with others it may be training data.
+    register_mask_folder("more", *make_mask_folder(tmp_path / "more"))
+    assert category_table(["scenes", "more"]).counts.image_count.all()
+
+
+def test_classes_that_no_training_map_has_are_named_before_training(tmp_path, caplog):
+    folders = paint(tmp_path, [0, 1, 3], num_images=NUM_SAMPLES + 2)
+    (absent,) = validate_mask_folder(*folders).warnings
+    assert absent.kind == "classes that are in no label map" and absent.count == 2
+    assert not validate_mask_folder(*folders, Depth(num_images=3)).warnings  # a sample cannot know
+    register_mask_folder("scenes", *folders)
+    build_hooks(nn.Identity(), EQLSettings(), ["scenes"], str(tmp_path))
+    said = "2 of 5 classes are in no label map and are not learned: 2 ('house'), 4 ('comet')"
+    assert [said in record.getMessage() for record in caplog.records].count(True) == 1
 
 
 def test_what_is_left_out_of_the_two_folders_is_said(folders, tmp_path, caplog):

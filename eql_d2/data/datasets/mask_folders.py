@@ -9,7 +9,8 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from ...foreign_formats import folder_format
 from ..image_files import image_endings
 from ..validation.findings import Findings
-from ..validation.images import NUM_SAMPLES, check_images, check_label_maps, sample
+from ..validation.images import NUM_SAMPLES
+from ..validation.label_maps import check_labelled_images
 from ..validation.limits import Limits
 from .checks import check_name, read_class_file
 from .folder_images import ending_of, is_junk
@@ -31,7 +32,7 @@ def register_mask_folder(
 
     The label map of ``image_folder/x.jpg`` is ``mask_folder/x.png``: one 8-bit channel, or a
     palette, of class indices; 255 is ignored. Of an even sample of them all is checked, the rest
-    when they are read. What is left out is logged.
+    when they are read. What is left out, and label maps of one class alone, are logged.
 
     Args:
         name: name for ``DATASETS.TRAIN`` and ``DATASETS.TEST``.
@@ -42,16 +43,16 @@ def register_mask_folder(
     Raises:
         InputError: the name is taken; a folder or the file is missing; there is no image, or not
             one label map for each; the class names are none, more than 255, or not unique; of the
-            sample an image or a label map cannot be used.
+            sample an image or a label map cannot be used; no label map has a label, or they look
+            like binary masks.
     """
     check_name(name)
     findings = Findings(f"data set {name!r}")
     classes = read_class_file(findings, class_file, most=IGNORE_LABEL)
-    records = sample(find_label_maps(findings, image_folder, mask_folder), NUM_SAMPLES)
+    records = find_label_maps(findings, image_folder, mask_folder)
     findings.raise_error()
     max_pixels = limits.max_image_pixels
-    shapes = check_images(findings, records, max_pixels)
-    check_label_maps(findings, records, shapes, len(classes), IGNORE_LABEL, max_pixels)
+    check_labelled_images(findings, records, NUM_SAMPLES, classes, IGNORE_LABEL, max_pixels)
     findings.raise_error()
     findings.log_warnings(logger)
     DatasetCatalog.register(name, lambda: load_mask_folder(name, image_folder, mask_folder))

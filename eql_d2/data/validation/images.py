@@ -1,4 +1,4 @@
-"""The rules for image files and label maps: all of them, or an even sample."""
+"""The rules for image files: all of them, or an even sample."""
 
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -6,13 +6,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ...exceptions import InputError
-from ..image_files import (
-    check_header,
-    check_label_map_size,
-    read_header,
-    read_image,
-    read_label_map,
-)
+from ..image_files import check_header, read_header, read_image
 from .findings import Findings
 from .limits import Limits
 
@@ -101,32 +95,3 @@ def check_images(
         repr,
     )
     return shapes
-
-
-def check_label_maps(
-    findings: Findings,
-    records: Sequence[dict],
-    shapes: dict[str, tuple[int, int]],
-    num_classes: int,
-    ignore_label: int,
-    max_pixels: int,
-) -> None:
-    """Read label maps whole, and compare their sizes with those of the images.
-
-    Args:
-        findings, max_pixels: see :func:`check_images`.
-        records: with "file_name" and "sem_seg_file_name".
-        shapes: of the images, from :func:`check_images`.
-        num_classes, ignore_label: see :func:`read_label_map`.
-    """
-    unusable, other_size = [], []
-    for record in records:
-        path, list_ = record["sem_seg_file_name"], unusable
-        try:
-            labels = read_label_map(path, num_classes, ignore_label, max_pixels)
-            list_ = other_size
-            check_label_map_size(path, labels.shape, shapes.get(record["file_name"], labels.shape))
-        except InputError as error:
-            list_.append(error)
-    findings.error("label maps that cannot be used", "", unusable)
-    findings.error("label maps of another size than their images", "", other_size)

@@ -8,7 +8,8 @@ from ..datasets.image_lists import read_image_list
 from ..datasets.json_instances import find_json_instances
 from ..datasets.mask_folders import IGNORE_LABEL, find_label_maps
 from .findings import Findings
-from .images import check_images, check_label_maps, sample
+from .images import check_images, sample
+from .label_maps import check_labelled_images
 from .limits import Limits
 
 
@@ -54,11 +55,8 @@ def validate_mask_folder(
     findings = Findings()
     classes = read_class_file(findings, class_file, most=IGNORE_LABEL)
     records = find_label_maps(findings, image_folder, mask_folder)
-    records, max_pixels = sample(records, depth.num_images), depth.limits.max_image_pixels
-    shapes = check_images(findings, records, max_pixels)
-    # Without a list of classes any label will do.
-    num_classes = len(classes) or IGNORE_LABEL
-    check_label_maps(findings, records, shapes, num_classes, IGNORE_LABEL, max_pixels)
+    max_pixels = depth.limits.max_image_pixels
+    check_labelled_images(findings, records, depth.num_images, classes, IGNORE_LABEL, max_pixels)
     return findings
 
 
