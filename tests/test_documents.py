@@ -41,7 +41,7 @@ def test_n_comments_say_where_a_recipe_is_not_the_official_one():
     assert "scale 800 only" in open_images
     eqfl = text("configs/LVISv1-Detection/improved_baseline_R_50_FPN_2x_eqfl.yaml")
     assert eqfl.startswith("# Ours: official EQFL is YOLOX-IP's")
-    for path in ("eql_d2/config.py", "eql_d2/loss_config.py", "eql_d2/losses/eql.py"):
+    for path in ("eql_d2/config/defaults.py", "eql_d2/loss_config.py", "eql_d2/losses/eql.py"):
         assert "port" not in re.findall(r"\w+", text(path).lower())
 
 

@@ -8,7 +8,7 @@ ROOT = Path(__file__).parents[1] / "eql_d2"
 # side, so neither imports the other.
 LAYERS = [
     {
-        *("exceptions", "messages", "files", "distributed", "versions", "config"),
+        *("exceptions", "messages", "files", "distributed", "versions", "config", "refusals"),
         *("foreign_formats", "loss_config"),
         "model_zoo",
         *("gradient_record", "random_numbers"),

@@ -7,7 +7,7 @@ from .launch import launch
 
 
 def main(prog: str = "train_net.py") -> None:
-    launch(train_net.main, get_parser(prog).parse_args())
+    launch(train_net.main, get_parser(prog).parse_args(), look=train_net.look)
 
 
 if __name__ == "__main__":

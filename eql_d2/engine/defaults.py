@@ -20,6 +20,7 @@ from ..data import build_train_loader
 from ..distributed import ddp_without_device_ids
 from ..evaluation import build_evaluator
 from ..exceptions import InputError
+from ..refusals import building
 from ..solver import build_lr_scheduler, build_optimizer
 from ..tasks import build_mapper, check_data_sets, task_of
 from .build import (
@@ -30,7 +31,6 @@ from .build import (
     prepare_losses,
     resume_or_load,
 )
-from .building import building
 from .exact_resume import ExactResumeHook
 from .finite_trainer import FiniteAMPTrainer, FiniteTrainer, naming_newest_checkpoint
 from .model_ema import build_ema, evaluated_model

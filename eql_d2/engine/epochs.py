@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
-from detectron2.config import CfgNode, get_cfg, instantiate
+from detectron2.config import CfgNode, instantiate
 from detectron2.engine import DefaultTrainer
 from detectron2.utils.comm import get_world_size
 from omegaconf import DictConfig
 
-from ..config import add_eql_config
+from ..config import default_config
 from ..data import training_records
 from ..exceptions import InputError
 from ..random_numbers import random_numbers_given_back
@@ -146,8 +146,7 @@ def with_iterations_lazy(
 
 
 def _check(solver: CfgNode) -> None:
-    default = get_cfg()
-    add_eql_config(default)
+    default = default_config()
     keys = [("MAX_ITER", "EPOCHS"), ("STEPS", "EPOCH_STEPS")]
     if solver.WARMUP_EPOCHS:
         keys.append(("WARMUP_ITERS", "WARMUP_EPOCHS"))

@@ -25,17 +25,25 @@ from .signals import EXIT_CODE, SIGNALS, Stopped, end_without, stop_signals
 logger = logging.getLogger(__name__)
 
 
-def launch(main: Callable, args: argparse.Namespace) -> None:
+def launch(main: Callable, args: argparse.Namespace, look: Callable | None = None) -> None:
     """Call ``main(args)`` in each process, and let signals end it well (see :mod:`.signals`).
 
     Under ``torchrun`` its processes are used; otherwise Detectron2's ``launch`` starts
     ``--num-gpus`` of them on each of ``--num-machines``. Without a GPU they talk through gloo.
+
+    Args:
+        main: what each process calls.
+        args: of :func:`eql_d2.engine.get_parser`.
+        look: called with the arguments before several processes are started, which takes long: it
+            exits if they would. None: nothing is.
     """
     if "LOCAL_WORLD_SIZE" not in os.environ:
         problems = list(check_processes(args))
         if problems:
             sys.exit("\n".join(f"{args.prog}: error: {line}" for line in problems))
         has_others = args.num_gpus * args.num_machines > 1
+        if has_others and look is not None:
+            look(args)
         last_words = multiprocessing.get_context("spawn").SimpleQueue() if has_others else None
         run_all = functools.partial(
             d2_launch,

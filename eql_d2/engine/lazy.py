@@ -12,6 +12,7 @@ from torch import nn
 from ..checkpoint import EQLCheckpointer, check_proposals
 from ..data import instantiate_train_loader
 from ..losses import ClassificationLoss
+from ..refusals import building
 from ..tasks import check_data_sets
 from .build import (
     EQLSettings,
@@ -21,7 +22,6 @@ from .build import (
     prepare_losses,
     resume_or_load,
 )
-from .building import building
 from .exact_resume import ExactResumeHook
 from .finite_trainer import FiniteAMPTrainer, FiniteTrainer, naming_newest_checkpoint
 from .model_ema import ModelEMA, build_ema, evaluated_model

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Iterator
 
 from detectron2.config import CfgNode
 from detectron2.engine import default_setup
@@ -14,6 +15,7 @@ from detectron2.evaluation import verify_results
 from detectron2.evaluation.testing import flatten_results_dict
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
+from omegaconf import DictConfig
 
 from ..checkpoint import EQLCheckpointer
 from ..data import register_own_data
@@ -33,20 +35,34 @@ def start_run(cfg, output_dir: str, args: argparse.Namespace) -> None:
     setup_logger(output_dir, distributed_rank=comm.get_rank(), name="eql_d2")
 
 
-def setup_yaml(args: argparse.Namespace) -> CfgNode:
+def read_run(args: argparse.Namespace) -> CfgNode | DictConfig:
+    """Config of the run that the arguments ask for, checked; nothing is registered or written.
+
+    Args:
+        args: of :func:`eql_d2.engine.get_parser`.
+
+    Raises:
+        InputError: a line for each problem.
+    """
+    if not os.path.isfile(args.config_file):
+        raise InputError(f"config {args.config_file!r} does not exist: give --config-file")
+    own_data, training = own_data_of(args), not args.eval_only
+    if args.config_file.endswith(".py"):
+        cfg = load_lazy(args.config_file, args.opts)
+        check_lazy(cfg, own_data, training)
+        return cfg
     cfg = load_yaml(args.config_file, args.opts)
-    for key, entries in own_data_of(args).items():
+    for key, entries in own_data.items():
         cfg.DATASETS[key] = (*cfg.DATASETS[key], *entries)
-    check_yaml(cfg, training=not args.eval_only)
-    own_data = (cfg.DATASETS[key] for key in own_data_of(args))
-    register_own_data(*own_data, limits=limits_of(cfg, args))
+    check_yaml(cfg, training)
     cfg.freeze()
-    start_run(cfg, cfg.OUTPUT_DIR, args)
     return cfg
 
 
-def main_yaml(args: argparse.Namespace) -> None:
-    cfg = setup_yaml(args)
+def main_yaml(cfg: CfgNode, args: argparse.Namespace) -> None:
+    own_data = (cfg.DATASETS[key] for key in own_data_of(args))
+    register_own_data(*own_data, limits=limits_of(cfg, args))
+    start_run(cfg, cfg.OUTPUT_DIR, args)
     if args.eval_only:
         model = Trainer.build_model(cfg)
         checkpointer = EQLCheckpointer(model, cfg.OUTPUT_DIR)
@@ -63,11 +79,8 @@ def main_yaml(args: argparse.Namespace) -> None:
     trainer.train()
 
 
-def main_lazy(args: argparse.Namespace) -> None:
-    cfg = load_lazy(args.config_file, args.opts)
-    own_data = own_data_of(args)
-    check_lazy(cfg, own_data, training=not args.eval_only)
-    register_own_data(*own_data.values(), limits=limits_of(cfg, args))
+def main_lazy(cfg: DictConfig, args: argparse.Namespace) -> None:
+    register_own_data(*own_data_of(args).values(), limits=limits_of(cfg, args))
     start_run(cfg, cfg.train.output_dir, args)
     if args.eval_only:
         write_results(evaluate_lazy(cfg, resume=args.resume), cfg.train.output_dir)
@@ -94,9 +107,25 @@ def main(args: argparse.Namespace) -> None:
     """
     # Detectron2 logs a traceback for each failed training; bad input is not worth one.
     logging.getLogger("detectron2.engine.train_loop").addFilter(is_not_input_error)
+    with _one_line_exits(args):
+        cfg = read_run(args)
+        (main_yaml if isinstance(cfg, CfgNode) else main_lazy)(cfg, args)
+
+
+def look(args: argparse.Namespace) -> None:
+    """End as :func:`main` would for a config that it refuses, in the process that is to start the
+    others.
+
+    Raises:
+        SystemExit: with a line for each problem.
+    """
+    with _one_line_exits(args):
+        read_run(args)
+
+
+@contextlib.contextmanager
+def _one_line_exits(args: argparse.Namespace) -> Iterator[None]:
     try:
-        if not os.path.isfile(args.config_file):
-            raise InputError(f"config {args.config_file!r} does not exist: give --config-file")
-        (main_lazy if args.config_file.endswith(".py") else main_yaml)(args)
+        yield
     except (InputError, TrainingError) as error:
         sys.exit("\n".join(f"{args.prog}: error: {line}" for line in error.problems))

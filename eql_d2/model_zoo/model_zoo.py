@@ -3,10 +3,10 @@
 import difflib
 from pathlib import Path
 
-from detectron2.config import CfgNode, LazyConfig, get_cfg
+from detectron2.config import CfgNode, LazyConfig
 from omegaconf import DictConfig
 
-from ..config import add_eql_config
+from ..config import default_config
 from ..exceptions import InputError
 
 _INSTALLED = Path(__file__).resolve().with_name("configs")
@@ -57,7 +57,6 @@ def get_config(config_path: str) -> CfgNode | DictConfig:
     path = get_config_file(config_path)
     if path.endswith(".py"):
         return LazyConfig.load(path)
-    cfg = get_cfg()
-    add_eql_config(cfg)
+    cfg = default_config()
     cfg.merge_from_file(path)
     return cfg

@@ -86,7 +86,8 @@ def main(prog: str = "python -m eql_d2.report") -> None:
         else:
             path = write_report([Path(folder) for folder in args.output_dirs], args.output)
     except (InputError, OSError) as error:
-        sys.exit(f"error: {error}")
+        problems = error.problems if isinstance(error, InputError) else [error]
+        sys.exit("\n".join(f"error: {line}" for line in problems))
     print(path)
 
 

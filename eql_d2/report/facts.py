@@ -5,9 +5,8 @@ import re
 from collections.abc import Sequence
 
 import yaml
-from detectron2.config import get_cfg
 
-from ..config import add_eql_config
+from ..config import default_config
 from .drawing import members
 from .run import Run, flatten, group_names
 
@@ -77,9 +76,8 @@ def _settings(runs: Sequence[Run]) -> list[list[str]]:
 
 @functools.cache
 def _defaults() -> dict:
-    cfg = get_cfg()
-    add_eql_config(cfg)
-    return dict(flatten(yaml.safe_load(cfg.dump())))  # lists and not tuples, as in the file
+    as_in_the_file = yaml.safe_load(default_config().dump())  # lists and not tuples
+    return dict(flatten(as_in_the_file))
 
 
 def _facts(run: Run) -> dict[str, str]:

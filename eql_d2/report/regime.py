@@ -3,16 +3,17 @@
 import os
 from collections.abc import Sequence
 
-from detectron2.config import CfgNode, get_cfg
+from detectron2.config import CfgNode
 from detectron2.data.samplers import RepeatFactorTrainingSampler
 from detectron2.modeling import build_model
 from tabulate import tabulate
 
-from ..config import add_eql_config
+from ..config import read_config
 from ..data import TrainingRecords
 from ..exceptions import InputError
 from ..modeling import InitialRegime, has_regime, predict_regime
 from ..modeling.initial_regime import TARGET_RATIO
+from ..refusals import building
 from ..tasks import build_mapper
 from .profile import DataProfile
 
@@ -31,13 +32,14 @@ def regime_of_config(
         opts: keys and values that change it.
 
     Raises:
-        InputError: the config does not exist, is no yaml, or is not of a one-stage detector with a
-            focal loss; or the data have no boxes.
+        InputError: the config does not exist, is no yaml, cannot be used, or is not of a one-stage
+            detector with a focal loss; or the data have no boxes.
     """
     cfg = _read_config(os.fspath(config_file), opts)
     cfg.MODEL.RETINANET.NUM_CLASSES = len(profile.table)
     cfg.MODEL.DEVICE, cfg.MODEL.WEIGHTS = "cpu", ""
-    model = build_model(cfg)
+    with building("the model", "MODEL of the config"):
+        model = build_model(cfg)
     if not has_regime(model):
         raise InputError(
             f"{config_file} has {cfg.MODEL.META_ARCHITECTURE} with {cfg.MODEL.EQL.LOSS}: the ratio "
@@ -53,8 +55,9 @@ def regime_of_config(
         )
         if cfg.DATALOADER.REPEAT_ROUNDING == "ceil":
             factors = factors.ceil()
-    data = TrainingRecords(records, build_mapper(cfg, is_train=True), factors)
-    return predict_regime(model, data, profile.table.groups.groups)
+    with building("the prediction", "MODEL and INPUT of the config"):
+        data = TrainingRecords(records, build_mapper(cfg, is_train=True), factors)
+        return predict_regime(model, data, profile.table.groups.groups)
 
 
 def regime_rows(regime: InitialRegime) -> tuple[list[str], list[list[str]]]:
@@ -87,8 +90,4 @@ def _read_config(config_file: str, opts: Sequence[str]) -> CfgNode:
         raise InputError(f"config {config_file!r} does not exist: check --config-file")
     if config_file.endswith(".py"):
         raise InputError(f"config {config_file!r} is a LazyConfig: give its yaml twin")
-    cfg = get_cfg()
-    add_eql_config(cfg)
-    cfg.merge_from_file(config_file)
-    cfg.merge_from_list(list(opts))
-    return cfg
+    return read_config(config_file, opts)

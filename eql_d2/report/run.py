@@ -136,6 +136,9 @@ def _load_metrics(run: Run) -> None:
         except (ValueError, TypeError):
             damaged.append(number)
             continue
+        if type(values.get("iteration", 0)) is not int:
+            damaged.append(number)
+            continue
         if "total_loss" in values:
             last = values.get("iteration", last)
         results = {key: value for key, value in values.items() if _EVALUATED.fullmatch(key)}
@@ -145,7 +148,8 @@ def _load_metrics(run: Run) -> None:
         run.iterations = max(last + 1, run.iterations or 0)
     if damaged:
         run.problems.append(
-            f"{path}: line {damaged[0]} is not complete ({len(damaged)} such in all): left out"
+            f"{path}: line {damaged[0]} is damaged or not complete ({len(damaged)} such in all): "
+            "left out"
         )
     if not run.metrics:
         run.problems.append(f"{path} has no results of an evaluation: set TEST.EVAL_PERIOD")
@@ -204,7 +208,8 @@ def _load_config(run: Run) -> None:
     text = _read_text(path, "the settings of the training are not known")
     try:
         config = yaml.load(text, Loader=_PlainLoader)
-    except (yaml.YAMLError, ValueError) as error:
+        _ = dict(flatten(config)) if isinstance(config, dict) else None  # ends, despite aliases
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         where = getattr(error, "problem_mark", None)
         line = f" in line {where.line + 1}" if where else ""
         raise InputError(f"{path} is not valid YAML{line}: the settings are not shown") from error

@@ -21,7 +21,7 @@ STUDY.yaml; only ``seeds`` and ``runs`` are needed::
     runs:
       focal: {}
       efl: {config: configs/Demo/glyphs_efl.yaml, overrides: {MODEL.EQL.PRIOR_PROB: 0.03}}
-      other_scores: {weights_of: focal, overrides: {MODEL.EQL.LOSS: SoftmaxCE}}
+      all_scores: {weights_of: focal, overrides: {MODEL.RETINANET.SCORE_THRESH_TEST: 0.0}}
 
 A run with ``weights_of`` trains nothing: it evaluates the last weights of that run and seed, with
 its config and overrides if it has no config of its own. Paths are relative to the current

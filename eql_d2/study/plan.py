@@ -101,7 +101,7 @@ def read_study(path: Path) -> Study:
         line = " ".join(str(error).split())
         raise InputError(f"study {path} is not valid YAML: {line}") from error
     except InputError as error:
-        raise InputError(f"study {path}: {error}") from error
+        raise InputError(*(f"study {path}: {line}" for line in error.problems)) from error
 
 
 def make_study(content: Any, name: str) -> Study:
@@ -127,7 +127,7 @@ def make_study(content: Any, name: str) -> Study:
     seeds = checked_seeds(content.get("seeds"))
     jobs = checked_count(content.get("jobs", 1), "jobs")
     generated, options = _data(content)
-    settings = settings_of_runs(content)
+    settings = settings_of_runs(content, options, output)
     trials = [trial for seed in seeds for trial in _trials(settings, options, output, seed)]
     return Study(name, output, jobs, seeds, tuple(runs), baseline, generated, tuple(trials))
 

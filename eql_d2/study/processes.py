@@ -32,7 +32,7 @@ def one_line_exits() -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        sys.exit(f"error: {error}")
+        sys.exit("\n".join(f"error: {line}" for line in error.problems))
     except KeyboardInterrupt:
         print("\nstopped, and all trainings with it; the same command goes on", file=sys.stderr)
         sys.exit(130)
@@ -56,8 +56,6 @@ def locked(output: Path, *, empty: bool = False) -> Iterator[int]:
     Raises:
         InputError: another study holds it, or there is something in it that no study made.
     """
-    if output.exists() and not output.is_dir():
-        raise InputError(f"output {output} is a file: name a folder")
     output.mkdir(parents=True, exist_ok=True)
     if not empty and any(output.iterdir()) and not (output / LOCK).exists():
         raise InputError(f"output {output} holds what no study made: name an empty folder")

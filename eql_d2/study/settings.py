@@ -1,13 +1,14 @@
 """Settings of the runs: their configs and overrides, checked before anything is trained."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-from detectron2.config import CfgNode, get_cfg
+from detectron2.config import CfgNode
 
-from ..config import add_eql_config
+from ..config import content_of
+from ..engine import get_parser
+from ..engine.train_net import read_run
 from ..exceptions import InputError
 from ..model_zoo import CONFIGS
 from .checks import checked_mapping, listed
@@ -15,7 +16,6 @@ from .data import existing_path
 
 _RUN_KEYS = ("config", "overrides", "weights_of")
 _SET_BY_THE_STUDY = ("OUTPUT_DIR", "SEED")
-_ERRORS = (OSError, ValueError, KeyError, TypeError, AttributeError, AssertionError, yaml.YAMLError)
 
 
 class Settings(NamedTuple):
@@ -36,11 +36,18 @@ class Settings(NamedTuple):
     weights_of: str | None
 
 
-def settings_of_runs(content: Mapping[str, Any]) -> dict[str, Settings]:
+def settings_of_runs(
+    content: Mapping[str, Any], options: Sequence[str], output: Path
+) -> dict[str, Settings]:
     """Settings of each run of a STUDY.yaml.
 
     A run that evaluates the weights of another and has no config of its own takes config and
     overrides of that one, but for the overrides that it has itself.
+
+    Args:
+        content: of the file.
+        options: of ``train_net.py``, that name own data.
+        output: folder of the study.
 
     Raises:
         InputError: a run is not a mapping with the keys of one, has no config, a bad override, or
@@ -75,7 +82,11 @@ def settings_of_runs(content: Mapping[str, Any]) -> dict[str, Settings]:
         if not isinstance(config, str):
             raise InputError(f"{where} has no config: give it one, or one for all runs")
         path = existing_path(_from_model_zoo(config), f"{where}: config")
-        settings[name] = read_settings(path, {**shared, **overrides}, where, source)
+        words = _override_words({**shared, **overrides}, where)
+        cfg = _read_config(
+            path, [*options, *words, "OUTPUT_DIR", str(output / name)], where, source
+        )
+        settings[name] = Settings(path, words, content_of(str(path)), cfg.SOLVER.MAX_ITER, source)
     return settings
 
 
@@ -85,47 +96,29 @@ def _from_model_zoo(config: str) -> str:
     return str(path) if not Path(config).exists() and path.is_relative_to(CONFIGS) else config
 
 
-def read_settings(
-    config: Path, overrides: Mapping[str, Any], where: str, weights_of: str | None = None
-) -> Settings:
-    """Read a config and merge the overrides into it, as ``train_net.py`` will.
-
-    Args:
-        config: a .yaml file.
-        overrides: values by dotted keys. A text is taken as on the command line, so that
-            ``"('my_train',)"`` is a tuple.
-        where: part of the study's file that an error names.
-        weights_of: the run whose weights are evaluated.
-
-    Raises:
-        InputError: the config is not one or has a schedule in epochs, an override is none of its
-            keys, has a value of another type, or is set by the study itself.
-    """
+def _read_config(config: Path, words: Sequence[str], where: str, source: str | None) -> CfgNode:
+    """The config, checked as ``train_net.py`` will with these options and overrides."""
     if config.suffix == ".py":
         raise InputError(f"{where}: config {config} is a LazyConfig: give its .yaml twin")
-    cfg = get_cfg()
-    add_eql_config(cfg)
+    evaluation = [] if source is None else ["--eval-only"]
+    arguments = ["--config-file", str(config), *evaluation, *words]
     try:
-        content = CfgNode.load_yaml_with_base(str(config))
-        cfg.merge_from_file(str(config), allow_unsafe=False)
-    except _ERRORS as error:
-        raise InputError(f"{where}: config {config} cannot be read: {_line(error)}") from error
-    words = []
-    for key, value in overrides.items():
-        word = _override_word(key, value, where)
-        try:
-            cfg.merge_from_list([key, word])
-        except _ERRORS as error:
-            raise InputError(
-                f"{where}: override {key}: {value} does not fit {config}: {_line(error)}"
-            ) from error
-        words += [key, word]
+        cfg = read_run(get_parser().parse_args(arguments))
+    except InputError as error:
+        raise InputError(*(f"{where}: {line}" for line in error.problems)) from error
     if cfg.SOLVER.EPOCHS:
         raise InputError(
             f"{where}: SOLVER.EPOCHS of {config} is {cfg.SOLVER.EPOCHS}, but a study counts in "
             "iterations: override SOLVER.EPOCHS with 0 and give SOLVER.MAX_ITER"
         )
-    return Settings(config, tuple(words), content, cfg.SOLVER.MAX_ITER, weights_of)
+    return cfg
+
+
+def _override_words(overrides: Mapping[str, Any], where: str) -> tuple[str, ...]:
+    """Overrides as ``train_net.py`` takes them. A text is taken as on the command line, so that
+    ``"('my_train',)"`` is a tuple."""
+    pairs = [(key, _override_word(key, value, where)) for key, value in overrides.items()]
+    return tuple(word for pair in pairs for word in pair)
 
 
 def _override_word(key: Any, value: Any, where: str) -> str:
@@ -138,9 +131,3 @@ def _override_word(key: Any, value: Any, where: str) -> str:
     if key in _SET_BY_THE_STUDY:
         raise InputError(f"{where}: override {key} is set by the study (seeds, output): remove it")
     return value if isinstance(value, str) else repr(value)
-
-
-def _line(error: Exception) -> str:
-    """An error in one line; str() of a KeyError would be quoted."""
-    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    return " ".join(text.split()) or type(error).__name__

@@ -10,10 +10,11 @@ from detectron2.utils import comm
 from detectron2.utils.file_io import PathManager
 
 from eql_d2 import InputError
+from eql_d2.config import leaves
 from eql_d2.engine import Trainer, check_yaml, get_parser, launch
-from eql_d2.engine.building import building
-from eql_d2.engine.config.keys import leaves
+from eql_d2.engine.__main__ import main as train
 from eql_d2.engine.config.rules import RULES
+from eql_d2.refusals import building
 from tests.conftest import as_retinanet
 
 CONSTANT_END = ("SOLVER.LR_SCHEDULER_NAME", "WarmupCosineConstantLR")
@@ -275,3 +276,16 @@ def test_processes_that_cannot_be_started_get_one_line(monkeypatch):
     assert "--machine-rank is 2 and --num-machines 1: ranks" in started("--machine-rank", "2")
     line = started("--num-machines", "2", "--dist-url", "auto")
     assert line.startswith("train_net.py: error: --dist-url is auto") and "\n" not in line
+
+
+def test_a_mistyped_config_is_refused_before_other_processes_are_started(monkeypatch, tmp_path):
+    """Eight processes imported PyTorch before one of them said so."""
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    module = sys.modules[launch.__module__]
+    monkeypatch.setattr(module, "d2_launch", lambda *_, **__: pytest.fail("started"))
+    (tmp_path / "config.yaml").write_text("SOLVER: {MAX_ITR: 3}")
+    for config in ("config.yaml", "none.yaml"):
+        words = ["train_net.py", "--num-gpus", "8", "--config-file", str(tmp_path / config)]
+        monkeypatch.setattr("sys.argv", words)
+        with pytest.raises(SystemExit, match=r"^train_net.py: error: config '.*none|did you mean"):
+            train()

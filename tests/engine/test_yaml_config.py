@@ -2,8 +2,11 @@
 
 import builtins
 import re
+from pathlib import Path
 
 import pytest
+from detectron2 import model_zoo
+from detectron2.config import get_cfg
 
 from eql_d2 import InputError
 from eql_d2.engine import load_lazy, load_yaml
@@ -75,6 +78,18 @@ def test_a_base_is_named_where_it_is_wrong(tmp_path):
 def test_bad_overrides_get_one_line(words, expected):
     (line,) = lines(load_yaml, YAML, *words)
     assert re.search(expected, line), line
+
+
+def test_the_anchor_sizes_of_detectron2s_own_retinanet_are_written_out(tmp_path):
+    """A list that the file has evaluated: its user cannot edit it. Other code never runs."""
+    path = model_zoo.get_config_file("COCO-Detection/retinanet_R_50_FPN_1x.yaml")
+    cfg, by_detectron2 = load_yaml(path, []), get_cfg()
+    by_detectron2.merge_from_file(path)
+    assert cfg.MODEL.ANCHOR_GENERATOR.SIZES == by_detectron2.MODEL.ANCHOR_GENERATOR.SIZES
+    text = Path(path).parents[1].joinpath("Base-RetinaNet.yaml").read_text()
+    (tmp_path / "case.yaml").write_text(text.replace("512 ]]", "len('a') ]]"))
+    (line,) = lines(load_yaml, tmp_path / "case.yaml")
+    assert re.search("line 8: .*python.*eval': write plain values, no tags", line)
 
 
 def test_right_overrides_are_taken():

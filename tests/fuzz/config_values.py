@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 import yaml
 
-from eql_d2.engine.config.keys import leaves
-from eql_d2.engine.config.yaml_files import load_yaml
+from eql_d2.config import leaves
+from eql_d2.engine import load_yaml
 from tests.fuzz.tiny_runs import TASKS, run, workspace
 
 _NAN, _INF = float("nan"), float("inf")

@@ -155,6 +155,30 @@ def test_other_configs_are_refused_in_one_line(config, message, json_file, tmp_p
     assert stop.value.code.startswith("error: ") and "\n" not in stop.value.code
 
 
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        (
+            "SEED: !!python/object/apply:os.mkdir [{made}]",
+            "line 1: .*os.mkdir': write plain values, no tags",
+        ),
+        ("MODEL: [", "line 2, column 1: .* this is no YAML"),
+        ("SOLVER: {{MAX_ITR: 3}}", "SOLVER.MAX_ITR is unknown: did you mean SOLVER.MAX_ITER"),
+        ("MODEL: {{META_ARCHITECTURE: Nothing}}", "the model cannot be built .*: correct MODEL"),
+    ],
+)
+def test_a_config_that_cannot_be_used_is_one_line_and_runs_nothing(
+    text, message, json_file, tmp_path, monkeypatch
+):
+    """The report ran the code in a yaml; the others ended in tracebacks."""
+    config, made = tmp_path / "config.yaml", tmp_path / "made"
+    config.write_text(text.format(made=made) + "\n")
+    with pytest.raises(SystemExit, match=message) as stop:
+        run_with_config(monkeypatch, tmp_path, json_file, "--config-file", config)
+    assert stop.value.code.startswith("error: ") and "\n" not in stop.value.code
+    assert not made.exists()
+
+
 def test_data_without_boxes_have_no_prediction(tmp_path, monkeypatch):
     (tmp_path / "images/a").mkdir(parents=True)
     Image.new("L", (4, 4)).save(tmp_path / "images/a/0.png")

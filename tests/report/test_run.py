@@ -104,7 +104,11 @@ DAMAGES = {
         "gradient_record.json is damaged",
     ),
     "no metrics": (lambda f: (f / "metrics.json").unlink(), "no results of an evaluation"),
-    "metrics cut": (lambda f: cut(f / "metrics.json", -5), "line 2 is not complete"),
+    "metrics cut": (lambda f: cut(f / "metrics.json", -5), "line 2 is damaged or not complete"),
+    "text for an iteration": (
+        lambda f: (f / "metrics.json").open("a").write('{"iteration": "9", "total_loss": 1.0}\n'),
+        "line 3 is damaged or not complete (1 such in all): left out",
+    ),
     "no evaluation": (lambda f: table_path(f).unlink(), "no per_category_*.json"),
     "table cut": (lambda f: cut(table_path(f), -9), "is damaged: evaluate again"),
     "table of text": (lambda f: table_path(f).write_text('[{"name": 1, "AP": "x"}]'), "is damaged"),

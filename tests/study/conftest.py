@@ -10,13 +10,14 @@ import yaml
 from eql_d2.study import plan
 
 ROOT = Path(__file__).parents[2]
+CONFIG = "VERSION: 2\nDATASETS: {TRAIN: [x], TEST: [x], JSON: [[x, x.json, .]]}\n"
 FAKE = Path(__file__).with_name("fake_train_net.py")
 
 
 @pytest.fixture
 def content(tmp_path):
-    """Content of a STUDY.yaml whose config has no settings."""
-    (tmp_path / "config.yaml").write_text("VERSION: 2\n")
+    """Content of a STUDY.yaml whose config has data alone."""
+    (tmp_path / "config.yaml").write_text(CONFIG)
     return {
         "output": str(tmp_path / "output"),
         "jobs": 2,

@@ -53,7 +53,7 @@ def test_help_shows_a_study_that_is_valid(main, tmp_path, capsys, monkeypatch):
         (tmp_path / name).mkdir()
     monkeypatch.chdir(tmp_path)
     study = make_study(content, "name")
-    assert study.runs == ("focal", "efl", "other_scores") and len(study.trials) == 9
+    assert study.runs == ("focal", "efl", "all_scores") and len(study.trials) == 9
 
 
 def test_bad_input_is_one_line(main, content, capsys):

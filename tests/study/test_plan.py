@@ -11,6 +11,8 @@ from eql_d2.engine import get_parser
 from eql_d2.study.data import GENERATED, OPTIONS, generated_options
 from eql_d2.study.plan import TRAIN_NET, make_study, read_study
 
+from .conftest import CONFIG
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -63,10 +65,14 @@ def test_a_run_with_a_config_of_its_own_takes_only_the_weights(content):
 
 @pytest.mark.parametrize(
     "value, word",
-    [(0.03, "0.03"), ([[30]], "[[30]]"), (True, "True"), ("('x',)", "('x',)"), (["x"], "['x']")],
+    [(0.03, "0.03"), ([[30]], "[[30]]"), (True, "True"), ("('x',)", "('x',)")],
 )
 def test_values_of_yaml_reach_train_net_as_the_words_that_it_reads(content, value, word):
-    key = {float: "SOLVER.BASE_LR", bool: "MODEL.MASK_ON"}.get(type(value), "DATASETS.TRAIN")
+    key = {
+        float: "SOLVER.BASE_LR",
+        bool: "MODEL.MASK_ON",
+        list: "MODEL.ANCHOR_GENERATOR.SIZES",
+    }.get(type(value), "DATASETS.TRAIN")
     study = make_study(changed(content, overrides={key: value}), "name")
     assert study.trials[0].command[-6:-4] == (key, word)
 
@@ -110,8 +116,27 @@ WRONG = {
     ),
     "epochs": ({"overrides": {"SOLVER.EPOCHS": 3}}, "SOLVER.EPOCHS of .* is 3, but a study counts"),
     "seed override": ({"overrides": {"SEED": 3}}, "override SEED is set by the study"),
-    "unknown override": ({"overrides": {"SOLVER.MAX": 3}}, "override SOLVER.MAX: 3 does not fit"),
-    "override of a kind": ({"overrides": {"SOLVER.MAX_ITER": [1]}}, "MAX_ITER: .* does not fit"),
+    "unknown override": (
+        {"overrides": {"SOLVER.MAX": 3}},
+        "runs.a: SOLVER.MAX is unknown: did you mean",
+    ),
+    "override of a kind": (
+        {"overrides": {"SOLVER.MAX_ITER": [1]}},
+        r"MAX_ITER is '\[1\]': give a whole",
+    ),
+    "a value that train_net refuses": (
+        {"overrides": {"SOLVER.BASE_LR": -1.0}},
+        "runs.a: SOLVER.BASE_LR is -1.0: give",
+    ),
+    "a loss that is none": (
+        {"overrides": {"MODEL.EQL.LOSS": "EQLv3"}},
+        "runs.a: MODEL.EQL.LOSS is 'EQLv3'",
+    ),
+    "a loss that nothing reads": (
+        {"overrides": {"MODEL.EQL.LOSS": "EQLv2"}},
+        "runs.a: MODEL.EQL.LOSS is 'EQLv2', but MODEL.ROI_HEADS.NAME Res5ROIHeads trains",
+    ),
+    "no such data": ({"overrides": {"DATASETS.TRAIN": "('y',)"}}, "names 'y', which is no data"),
     "nested": ({"overrides": {"SOLVER": {"MAX_ITER": 1}}}, "SOLVER is not a dotted key"),
     "list": ({"overrides": ["SOLVER.MAX_ITER", 3]}, "overrides is .*: give a mapping"),
 }
@@ -149,7 +174,7 @@ def test_a_file_that_is_no_study_is_one_line(tmp_path, text, message):
 def test_a_config_that_is_damaged_or_of_something_else_is_one_line(content, tmp_path):
     for text in ("MODEL: [", "NO_SUCH_KEY: 1\nVERSION: 2", "_BASE_: none.yaml"):
         (tmp_path / "config.yaml").write_text(text)
-        with pytest.raises(InputError, match="runs.a: config .* cannot be read: ") as raised:
+        with pytest.raises(InputError, match="runs.a: config .*/config.yaml'") as raised:
             make_study(content, "name")
         assert "\n" not in str(raised.value)
 
@@ -167,16 +192,17 @@ def test_the_fingerprint_changes_with_what_decides_the_numbers_alone(content, tm
     # Weights of another training are other weights, whatever the evaluation has
     of_a = {"a": {"overrides": {"SOLVER.BASE_LR": 0.5}}, "e": runs["e"]}
     assert all(x != y for x, y in zip(fingerprints(runs=of_a), first))
-    (tmp_path / "config.yaml").write_text("VERSION: 2 # a comment\n")
+    (tmp_path / "config.yaml").write_text(f"{CONFIG}# a comment\n")
     assert fingerprints() == first
-    (tmp_path / "config.yaml").write_text("VERSION: 2\nSOLVER: {BASE_LR: 0.5}\n")
+    (tmp_path / "config.yaml").write_text(f"{CONFIG}SOLVER: {{BASE_LR: 0.5}}\n")
     assert all(x != y for x, y in zip(fingerprints(), first))
 
 
 def test_a_config_is_found_here_or_among_those_that_come_along(content, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    name = "configs/Demo/glyphs_focal.yaml"
-    content = changed(content, runs={"a": {"config": "config.yaml"}, "b": {"config": name}})
+    name, data = "configs/Demo/glyphs_focal.yaml", {"generate": "glyphs"}
+    runs = {"a": {"config": "config.yaml"}, "b": {"config": name}}
+    content = changed(content, runs=runs, data=data)
     del content["output"]
     study = make_study(content, "name")
     configs = [parsed(trial).config_file for trial in study.trials[:2]]

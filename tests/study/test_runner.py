@@ -118,9 +118,8 @@ def test_what_no_study_made_is_never_removed(content, tmp_path):
     with pytest.raises(InputError, match="holds what no study made: name an empty folder"):
         run_study(study)
     assert mine.read_text() == "mine"
-    file = make_study({**content, "output": content["config"]}, "toy")
-    with pytest.raises(InputError, match="is a file: name a folder"):
-        run_study(file)
+    with pytest.raises(InputError, match="is a file: give a folder"):
+        make_study({**content, "output": content["config"]}, "toy")
 
 
 def test_two_studies_on_one_folder_are_refused(content, monkeypatch):

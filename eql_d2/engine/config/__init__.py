@@ -2,5 +2,5 @@
 
 from .lazy_checks import check_lazy
 from .lazy_files import load_lazy
+from .read_losses import load_yaml
 from .yaml_checks import check_yaml
-from .yaml_files import load_yaml

@@ -10,9 +10,11 @@ import numpy as np
 import torch
 from detectron2.config import CfgNode
 
+from ...config import leaves, value_of
 from ...data.category_groups import frequency_groups, group_labels
 from ...losses import build_calibration, build_loss
 from ...messages import shown
+from ...refusals import refusal
 from ...solver.weight_decay import check_overrides
 from ...tasks import TASKS, task_of
 from ..prior import without_auto_prior_yaml
@@ -24,8 +26,7 @@ from .environment import (
     check_precision,
 )
 from .input_combinations import INPUT_COMBINATIONS, Combination
-from .keys import BOX_HEADS, is_read, leaves, value_of
-from .refusals import refusal
+from .keys import BOX_HEADS, is_read
 
 _RESNET_FPN = {
     *("build_resnet_fpn_backbone", "build_retinanet_resnet_fpn_backbone"),

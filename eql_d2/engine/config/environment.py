@@ -47,9 +47,15 @@ def check_processes(args: argparse.Namespace) -> Iterator[str]:
 
 
 def check_device(key: str, device: object) -> Iterator[str]:
-    """Lines about a device that is not there."""
+    """Lines about a device that is not there.
+
+    A GPU is only counted: what starts other processes is not to take memory of it.
+    """
     try:
-        torch.zeros(1, device=device).cpu()
+        found = torch.device(device)
+        if found.type == "cuda" and (found.index or 0) < torch.cuda.device_count():
+            return
+        torch.zeros(1, device=found).cpu()
     except Exception as error:  # of what a device lacks PyTorch has many kinds
         yield f"{key} is {device!r}, which cannot be used ({first_line(error)}): give cuda or cpu"
 
@@ -124,13 +130,3 @@ def _check_lvis_package(key: str, name: str) -> Iterator[str]:
             f"{key} names {name!r}, which Detectron2 reads with the package lvis ({error}): "
             "pip install --no-deps lvis, and pip install opencv-python-headless if cv2 is missing"
         )
-
-
-def misplaced_options(words: Sequence[str]) -> Iterator[str]:
-    """Lines about options among the overrides, where argparse no longer reads them."""
-    for word in words:
-        if word.startswith("--"):
-            yield (
-                f"{word} stands after the config overrides, where no option is read: give all "
-                f"options before the first override {words[0]!r}"
-            )

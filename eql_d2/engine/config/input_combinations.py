@@ -7,8 +7,8 @@ from PIL import Image
 
 from ...data.build import mosaic_arguments
 from ...data.transforms import build_augmentation
+from ...refusals import refusal
 from ...tasks import DETECTION, task_of
-from .refusals import refusal
 from .rules import number, several, whole
 
 # A check, and the keys that it reads

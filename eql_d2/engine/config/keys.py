@@ -1,12 +1,8 @@
-"""The keys of a yaml config, and which of them a run reads."""
+"""Which keys of a yaml config a run reads."""
 
-import functools
-import operator
-from collections.abc import Iterator
+from detectron2.config import CfgNode
 
-from detectron2.config import CfgNode, get_cfg
-
-from ...config import add_eql_config
+from ...config import value_of
 from ...tasks import TASKS
 
 
@@ -36,27 +32,6 @@ _READ_IN_TRAINING = (
     *("SOLVER.", "MODEL.EMA.", "DATALOADER.SAMPLER", "DATASETS.TRAIN"),
     *("TEST.EVAL_PERIOD", "TEST.AVERAGE_NORM"),
 )
-
-
-def default_config() -> CfgNode:
-    """Detectron2's and our keys, with their defaults."""
-    cfg = get_cfg()
-    add_eql_config(cfg)
-    return cfg
-
-
-def leaves(node: CfgNode, prefix: str = "") -> Iterator[tuple[str, object]]:
-    """Dotted keys, and their values."""
-    for key, value in node.items():
-        if isinstance(value, CfgNode):
-            yield from leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def value_of(cfg: CfgNode, key: str) -> object:
-    """Value, or node, of a dotted key."""
-    return functools.reduce(operator.getitem, key.split("."), cfg)
 
 
 def is_read(cfg: CfgNode, key: str, training: bool) -> bool:

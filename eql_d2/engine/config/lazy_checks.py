@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from ...data.category_groups import frequency_groups, group_labels
 from ...exceptions import InputError
 from ...messages import first_line, shown
+from ...refusals import refusal
 from ...solver.weight_decay import check_overrides
 from ...tasks import TASKS
 from ..build import EQLSettings
@@ -19,7 +20,6 @@ from .environment import (
     check_output_dir,
     check_precision,
 )
-from .refusals import refusal
 from .rules import LAZY_RULES, RULES
 
 _NEEDED = (

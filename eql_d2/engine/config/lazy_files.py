@@ -14,10 +14,10 @@ from detectron2.utils.registry import locate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from torch.nn.parallel import DistributedDataParallel
 
+from ...config import misplaced_options
 from ...exceptions import InputError
 from ...messages import first_line, nearest, shown
 from ..build import EQLSettings
-from .environment import misplaced_options
 
 _NODES = ("model", "dataloader", "train")
 # All keys of train that are read, by this project or by Detectron2's default_setup

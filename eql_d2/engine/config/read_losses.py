@@ -1,14 +1,16 @@
 """Whether anything reads what a config says of the loss: a head of Detectron2's has its own."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 from detectron2.config import CfgNode
 from detectron2.modeling import META_ARCH_REGISTRY, ROI_HEADS_REGISTRY, SEM_SEG_HEADS_REGISTRY
 from detectron2.utils.registry import Registry
 
+from ...config import content_of, default_config, leaves, read_config, value_of
+from ...exceptions import InputError
 from ...losses import EQL_LOSS_REGISTRY
 from ...messages import shown
-from .keys import BOX_HEADS, default_config, leaves, value_of
+from .keys import BOX_HEADS
 
 _ROI_HEADS, _SEM_SEG_HEAD = "MODEL.ROI_HEADS.NAME", "MODEL.SEM_SEG_HEAD.NAME"
 _ARCHITECTURE = "MODEL.META_ARCHITECTURE"
@@ -26,6 +28,20 @@ _OURS = {
 _NOT_OF_THE_LOSS = ("LOG_PERIOD", "FREQUENCY_THRESHOLDS", "SEM_SEG")
 _EQL = "MODEL.EQL."
 _DEFAULTS = dict(leaves(default_config()))
+
+
+def load_yaml(path: str, overrides: Sequence[str]) -> CfgNode:
+    """:func:`eql_d2.config.read_config`, for a run: what it says of the loss must be read.
+
+    Raises:
+        InputError: a line for each problem of the file, or else of the overrides.
+    """
+    cfg, changed = read_config(path, overrides), overrides[::2]
+    in_files = [key for key, _ in leaves(CfgNode(content_of(path)))]
+    problems = [*unread_loss(cfg, in_files, changed), *unread_nodes(cfg, changed)]
+    if problems:
+        raise InputError(*problems)
+    return cfg
 
 
 def unread_loss(

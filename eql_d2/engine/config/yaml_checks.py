@@ -8,10 +8,11 @@ from collections.abc import Iterator
 
 from detectron2.config import CfgNode
 
+from ...config import default_config, leaves
 from ...exceptions import InputError
 from ...messages import shown
 from .combinations import COMBINATIONS
-from .keys import default_config, is_read, leaves
+from .keys import is_read
 from .rules import RULES
 
 _DEFAULTS = dict(leaves(default_config()))

@@ -3,7 +3,7 @@
 from detectron2.config import CfgNode as CN
 from detectron2.projects.deeplab import add_deeplab_config
 
-from .loss_config import add_loss_config
+from ..loss_config import add_loss_config
 
 
 def add_eql_config(cfg: CN) -> None:

@@ -1,19 +1,25 @@
-"""Guards against a yaml config or overrides that Detectron2 ends with a traceback."""
+"""Guards against a yaml config that runs code, and one that Detectron2 ends with a traceback."""
 
+import io
 import os
+import re
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 import yaml
 from detectron2.config import CfgNode
+from detectron2.config.compat import guess_version
 
-from ...exceptions import InputError
-from ...messages import first_line, nearest, shown
-from .environment import misplaced_options
+from ..exceptions import InputError
+from ..messages import first_line, nearest, shown
 from .keys import default_config, leaves, value_of
-from .read_losses import unread_loss, unread_nodes
 
 _BASE = "_BASE_"
+_TAG = re.compile(r"""!!python/object/apply:eval\s*\[\s*(["'])([^"']*)\1\s*\]""")
+# What Detectron2's own Base-RetinaNet.yaml, and copies of it with other sizes, have evaluated:
+# three octave scales of each size
+_OCTAVES = re.compile(r"\[\[x,x\*2\*\*\(1\.0/3\),x\*2\*\*\(2\.0/3\)\]forxin\[([\d,]+)\]\]")
 _KINDS = {
     bool: "True or False",
     int: "a whole number",
@@ -28,10 +34,11 @@ _KINDS = {
 _OF_SEVERAL_TYPES = ("MODEL.EQL.PRIOR_PROB",)
 
 
-def load_yaml(path: str, overrides: Sequence[str]) -> CfgNode:
+def read_config(path: str, overrides: Sequence[str]) -> CfgNode:
     """Detectron2's and our keys, with the values of a file, then of the overrides.
 
-    Without a GPU the device of the file becomes the CPU. Python tags in the file are refused.
+    Without a GPU the device of the file becomes the CPU. Python tags in the file are refused, but
+    for the anchor sizes of Detectron2's own ``Base-RetinaNet.yaml``, which are written out.
 
     Args:
         path: of the file.
@@ -42,7 +49,7 @@ def load_yaml(path: str, overrides: Sequence[str]) -> CfgNode:
     """
     cfg = default_config()
     try:
-        cfg.merge_from_file(path, allow_unsafe=False)
+        _merge_file(cfg, path)
     except Exception as error:  # of yacs, PyYAML and Detectron2: none says which file, line and key
         problems = list(_problems_of_file(path, ())) or [
             f"config {path!r} cannot be used ({first_line(error)})"
@@ -53,12 +60,41 @@ def load_yaml(path: str, overrides: Sequence[str]) -> CfgNode:
     problems = list(_override_all(cfg, list(overrides)))
     if problems:
         raise InputError(*problems)
-    changed = list(overrides[::2])
-    in_files = [key for key, _ in leaves(CfgNode(CfgNode.load_yaml_with_base(path)))]
-    problems = [*unread_loss(cfg, in_files, changed), *unread_nodes(cfg, changed)]
-    if problems:
-        raise InputError(*problems)
     return cfg
+
+
+class _PlainFile(CfgNode):
+    """Reads a file and those that it is based on, without running anything."""
+
+    @classmethod
+    def _open_cfg(cls, filename: str) -> io.StringIO:
+        with super()._open_cfg(filename) as file:
+            return io.StringIO(_without_octaves(file.read()))
+
+
+def content_of(path: str) -> dict[str, Any]:
+    """Plain content of a config file, merged into that of the files that it is based on."""
+    return _PlainFile.load_yaml_with_base(path)
+
+
+def _without_octaves(text: str) -> str:
+    def written_out(tag: re.Match) -> str:
+        found = _OCTAVES.fullmatch("".join(tag[2].split()))
+        if not found:
+            return tag[0]  # which the reader refuses
+        sizes = [int(size) for size in found[1].split(",") if size]
+        return str([[size, size * 2 ** (1 / 3), size * 2 ** (2 / 3)] for size in sizes])
+
+    return _TAG.sub(written_out, text)
+
+
+def _merge_file(cfg: CfgNode, path: str) -> None:
+    content = CfgNode(content_of(path))
+    version = content.get("VERSION") or guess_version(content, path)
+    if version == cfg.VERSION:
+        cfg.merge_from_other_cfg(content)
+    else:  # an old one, which Detectron2 upgrades
+        cfg.merge_from_file(path, allow_unsafe=False)
 
 
 def _override_all(cfg: CfgNode, words: list[str]) -> Iterator[str]:
@@ -115,7 +151,7 @@ def _problems_of_file(path: str, opened: tuple[str, ...]) -> Iterator[str]:
         return
     try:
         with open(path, encoding="utf-8") as file:
-            content = yaml.safe_load(file)
+            content = yaml.safe_load(_without_octaves(file.read()))
     except yaml.constructor.ConstructorError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         yield f"{where}{line}: {error.problem}: write plain values, no tags"
@@ -162,3 +198,13 @@ def _problems_of_keys(cfg: CfgNode, content: dict, prefix: str) -> Iterator[str]
             yield from _problems_of_keys(cfg, value, f"{prefix}{key}.")
         else:
             yield from _override(cfg, f"{prefix}{key}", value)
+
+
+def misplaced_options(words: Sequence[str]) -> Iterator[str]:
+    """Lines about options among the overrides, where argparse no longer reads them."""
+    for word in words:
+        if word.startswith("--"):
+            yield (
+                f"{word} stands after the config overrides, where no option is read: give all "
+                f"options before the first override {words[0]!r}"
+            )
