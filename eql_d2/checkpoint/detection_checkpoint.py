@@ -21,7 +21,7 @@ from .durable_files import (
     write_durably,
     write_tag,
 )
-from .newest import newest_checkpoint
+from .newest import newest_checkpoint, read_lazily
 from .torchvision_resnet import for_resnets_of, is_torchvision_resnet
 from .trusted_files import check_pickle, load_tensors
 
@@ -107,6 +107,10 @@ class EQLCheckpointer(DetectionCheckpointer):
         """
         needed = [key for key in self.checkpointables if key != EMA]  # it may be new
         return from_main_process(lambda: newest_checkpoint(self.save_dir, needed))
+
+    def training_state(self, path: str) -> dict[str, Any]:
+        """State of the trainer in a checkpoint of :meth:`newest`, to be looked at beforehand."""
+        return read_lazily(Path(path))["trainer"]
 
     def remove_leftovers(self) -> None:
         """Remove what a killed training left half-written in the folder. Not while one runs."""

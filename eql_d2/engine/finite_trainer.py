@@ -133,6 +133,10 @@ class FiniteAMPTrainer(FiniteTrainer, AMPTrainer):
     finite at any scale down to 1e-4.
     """
 
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        # Of a training without mixed precision there is none.
+        super().load_state_dict({"grad_scaler": self.grad_scaler.state_dict(), **state})
+
     def _watched(self) -> list[Tensor]:
         losses = [*self._step.losses.values()]
         is_scaled = self.grad_scaler.get_scale() >= _SMALLEST_SCALE

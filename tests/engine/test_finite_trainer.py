@@ -207,8 +207,7 @@ OPTIMIZERS = {
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
 def test_amp_steps_that_the_scaler_skips_count_for_nothing(amp, optimizer):
-    """Until the scale has come down. A fused optimizer is called all the same, and skips the step by
-    itself."""
+    """Until the scale has come down. A fused optimizer is called all the same, and skips it."""
     skipping, watch = amp(2.0**24, optimizer=optimizer), Watch()
     before = state_of(skipping)
     skipping.register_hooks([watch])
