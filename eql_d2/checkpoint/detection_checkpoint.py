@@ -12,6 +12,7 @@ from torch import nn
 
 from ..distributed import from_main_process
 from ..exceptions import InputError, TrainingError
+from ..files import check_local
 from .contents import EMA, averaged_weights, check_background, check_fit, check_values, not_finite
 from .durable_files import (
     check_checksum,
@@ -53,9 +54,10 @@ class EQLCheckpointer(DetectionCheckpointer):
         saved_iteration: of the last file that was written; None before that.
 
     Raises:
-        InputError: on loading a file that is missing, damaged or of another model; that could run
-            code; whose values cannot be; or whose box classifier has one column per class and none
-            for the background (eql.detectron2).
+        InputError: the folder is of another file system (``s3://``); on loading a file that is
+            missing, damaged or of another model; that could run code; whose values cannot be; or
+            whose box classifier has one column per class and none for the background
+            (eql.detectron2).
         TrainingError: on saving what is not finite, or to a disk that is full. The files that are
             there stay as they are.
     """
@@ -69,6 +71,7 @@ class EQLCheckpointer(DetectionCheckpointer):
         model_ema: nn.Module | None = None,
         **others: Any,
     ):
+        check_local(save_dir, "OUTPUT_DIR")
         super().__init__(model, save_dir, **others)
         if model_ema is not None:
             self.add_checkpointable(EMA, model_ema)

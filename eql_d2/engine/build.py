@@ -20,6 +20,7 @@ from ..tasks import check_num_classes, task_of
 from .average_norm import AverageNormHook
 from .hooks import GradientRatioHook, ReportHook, find_statistics
 from .model_ema import EMAHook, ModelEMA
+from .output_folder import held
 from .prior import InitialRegimeHook
 from .resumed_settings import SettingsHook
 from .same_statistics import SameStatisticsHook
@@ -132,7 +133,8 @@ def resume_or_load(
     A training that is resumed goes on with the settings that are ``kept`` now. The statistics that
     come with weights are forgotten if the settings say so. Collective.
     """
-    checkpointer.remove_leftovers()
+    with held(checkpointer.save_dir):
+        checkpointer.remove_leftovers()
     newest = checkpointer.newest() if resume else ""
     if newest:
         with kept.resuming(newest, checkpointer.training_state(newest)):

@@ -34,6 +34,7 @@ from .build import (
 from .exact_resume import ExactResumeHook
 from .finite_trainer import FiniteAMPTrainer, FiniteTrainer, naming_newest_checkpoint
 from .model_ema import build_ema, evaluated_model
+from .output_folder import held
 from .prior import without_auto_prior_yaml
 from .resolved import resolve
 from .resumed_settings import SettingsHook
@@ -59,7 +60,7 @@ class Trainer(DefaultTrainer):
         self._trainer = trainer_class(self.model, self.data_loader, self.optimizer)
 
     def train(self) -> OrderedDict | None:
-        with naming_newest_checkpoint(self.checkpointer):
+        with held(self.cfg.OUTPUT_DIR), naming_newest_checkpoint(self.checkpointer):
             return super().train()
 
     @classmethod

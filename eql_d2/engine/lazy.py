@@ -25,6 +25,7 @@ from .build import (
 from .exact_resume import ExactResumeHook
 from .finite_trainer import FiniteAMPTrainer, FiniteTrainer, naming_newest_checkpoint
 from .model_ema import ModelEMA, build_ema, evaluated_model
+from .output_folder import held
 from .prior import without_auto_prior
 from .resolved import resolve_lazy
 from .resumed_settings import SettingsHook
@@ -91,7 +92,7 @@ def train_lazy(cfg: DictConfig, resume: bool) -> None:
     trainer.register_hooks([first, kept, *others])
     settings, weights = EQLSettings.from_lazy(cfg), cfg.train.init_checkpoint
     resumed = resume_or_load(checkpointer, weights, resume, settings, kept)
-    with naming_newest_checkpoint(checkpointer):
+    with held(cfg.train.output_dir), naming_newest_checkpoint(checkpointer):
         trainer.train(trainer.iter + 1 if resumed else 0, cfg.train.max_iter)
 
 
