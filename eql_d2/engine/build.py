@@ -18,11 +18,9 @@ from ..exceptions import InputError
 from ..losses import Calibration, ClassificationLoss
 from ..tasks import check_num_classes, task_of
 from .average_norm import AverageNormHook
-from .hooks import GradientRatioHook, ReportHook, find_statistics
+from .hooks import GradientRatioHook, find_statistics
 from .model_ema import EMAHook, ModelEMA
-from .output_folder import held
 from .prior import InitialRegimeHook
-from .resumed_settings import SettingsHook
 from .same_statistics import SameStatisticsHook
 
 logger = logging.getLogger(__name__)
@@ -64,6 +62,7 @@ def prepare_losses(model: nn.Module) -> None:
     """Let each loss, and its calibration, get what it needs of the training data. Collective."""
     for module in model.modules():
         if isinstance(module, ClassificationLoss):
+            module.unread_settings = ""  # the trainers read them
             module.prepare_training()
     prepare_calibration(model)  # what it refuses should not come to light days later
 
@@ -77,8 +76,8 @@ def prepare_calibration(model: nn.Module) -> None:
 
 def build_hooks(
     model: nn.Module, settings: EQLSettings, training: Sequence[str], output_dir: str
-) -> tuple[list[HookBase], list[HookBase]]:
-    """Hooks to stand before the writers, and after them. Collective.
+) -> list[HookBase]:
+    """Hooks to stand before the writers. Collective.
 
     Args:
         model: with the losses.
@@ -92,7 +91,7 @@ def build_hooks(
     if training and MetadataCatalog.get(training[0]).get("evaluator_type") == "sem_seg":
         count_training_data(training)  # names what only a look at all label maps shows
     if settings.log_period == 0:
-        return [], []
+        return []
     ratio = []
     if find_statistics(model):
         table = category_table(training, settings.frequency_thresholds, settings.sem_seg_groups)
@@ -104,9 +103,7 @@ def build_hooks(
             GradientRatioHook(settings.log_period, output_dir, table.rows()),
         ]
     same = [SameStatisticsHook(settings.log_period)]
-    if not comm.is_main_process():
-        return same, []
-    return same + ratio, [ReportHook(output_dir)]
+    return same + ratio if comm.is_main_process() else same
 
 
 def averaging_hooks(
@@ -122,23 +119,16 @@ def averaging_hooks(
 
 
 def resume_or_load(
-    checkpointer: EQLCheckpointer,
-    weights: str,
-    resume: bool,
-    settings: EQLSettings,
-    kept: SettingsHook,
+    checkpointer: EQLCheckpointer, weights: str, resume: bool, settings: EQLSettings
 ) -> bool:
     """Load the newest checkpoint of the folder or the weights; whether it was a checkpoint.
 
-    A training that is resumed goes on with the settings that are ``kept`` now. The statistics that
-    come with weights are forgotten if the settings say so. Collective.
+    The statistics that come with weights are forgotten if the settings say so. Collective.
     """
-    with held(checkpointer.save_dir):
-        checkpointer.remove_leftovers()
+    checkpointer.remove_leftovers()
     newest = checkpointer.newest() if resume else ""
     if newest:
-        with kept.resuming(newest, checkpointer.training_state(newest)):
-            checkpointer.load(newest)
+        checkpointer.load(newest)
         return True
     checkpointer.load(weights, checkpointables=[])
     if settings.reset_statistics:

@@ -33,11 +33,10 @@ from .build import (
 )
 from .exact_resume import ExactResumeHook
 from .finite_trainer import FiniteAMPTrainer, FiniteTrainer, naming_newest_checkpoint
+from .hooks import ReportHook
 from .model_ema import build_ema, evaluated_model
-from .output_folder import held
 from .prior import without_auto_prior_yaml
 from .resolved import resolve
-from .resumed_settings import SettingsHook
 from .signals import StopHook, stop_signals
 
 
@@ -58,9 +57,12 @@ class Trainer(DefaultTrainer):
             super().__init__(cfg)
         trainer_class = FiniteAMPTrainer if cfg.SOLVER.AMP.ENABLED else FiniteTrainer
         self._trainer = trainer_class(self.model, self.data_loader, self.optimizer)
+        if cfg.MODEL.EQL.LOG_PERIOD:
+            # Behind the writers, which by Detectron2's idiom hooks.insert(-1, ...) come last
+            self.register_hooks([ReportHook(cfg.OUTPUT_DIR)])
 
     def train(self) -> OrderedDict | None:
-        with held(self.cfg.OUTPUT_DIR), naming_newest_checkpoint(self.checkpointer):
+        with naming_newest_checkpoint(self.checkpointer):
             return super().train()
 
     @classmethod
@@ -149,7 +151,7 @@ class Trainer(DefaultTrainer):
             trainer=weakref.proxy(self),
         )
         ret = super().build_hooks()
-        before, after = build_hooks(
+        before = build_hooks(
             self.model,
             EQLSettings.from_yaml(self.cfg),
             self.cfg.DATASETS.TRAIN,
@@ -166,15 +168,14 @@ class Trainer(DefaultTrainer):
         place = is_writer.index(True) if True in is_writer else len(ret)
         periods = (self.cfg.TEST.EVAL_PERIOD, self.cfg.SOLVER.CHECKPOINT_PERIOD)
         averaging = averaging_hooks(self.model, average, self.cfg.TEST.AVERAGE_NORM, periods)
-        self._settings = SettingsHook(self.cfg, self.cfg.SOLVER.MAX_ITER)
-        first = [ExactResumeHook(self.cfg.SEED), self._settings]
-        return [*first, *averaging, *ret[:place], *before, *ret[place:], *after]
+        resume = ExactResumeHook(self.cfg.SEED)
+        return [resume, *averaging, *ret[:place], *before, *ret[place:]]
 
     def _evaluate(self) -> OrderedDict:
         self._last_eval_results = self.test(self.cfg, self._evaluated)
         return self._last_eval_results
 
     def resume_or_load(self, resume: bool = True) -> None:
-        settings, weights = EQLSettings.from_yaml(self.cfg), self.cfg.MODEL.WEIGHTS
-        if resume_or_load(self.checkpointer, weights, resume, settings, self._settings):
+        settings = EQLSettings.from_yaml(self.cfg)
+        if resume_or_load(self.checkpointer, self.cfg.MODEL.WEIGHTS, resume, settings):
             self.start_iter = self.iter + 1

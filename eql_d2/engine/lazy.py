@@ -22,13 +22,13 @@ from .build import (
     prepare_losses,
     resume_or_load,
 )
+from .config.lazy_files import warn_of_unread
 from .exact_resume import ExactResumeHook
 from .finite_trainer import FiniteAMPTrainer, FiniteTrainer, naming_newest_checkpoint
+from .hooks import ReportHook
 from .model_ema import ModelEMA, build_ema, evaluated_model
-from .output_folder import held
 from .prior import without_auto_prior
 from .resolved import resolve_lazy
-from .resumed_settings import SettingsHook
 from .signals import StopHook, stop_signals
 
 
@@ -64,10 +64,11 @@ def test_lazy(cfg: DictConfig, model: nn.Module) -> Mapping:
 def train_lazy(cfg: DictConfig, resume: bool) -> None:
     """Train as ``cfg`` says; the keys are those of Detectron2's ``configs/common/train.py``, plus
     ``train.eql`` (reset_statistics, log_period, frequency_thresholds), ``train.epochs``,
-    ``train.model_ema`` (decay, warmup) and ``train.average_norm``."""
+    ``train.model_ema`` (decay, warmup) and ``train.average_norm``. Others are named and left
+    unread."""
+    warn_of_unread(cfg)
     _check_proposals(cfg)
     cfg = resolve_lazy(cfg)
-    kept = SettingsHook(cfg, cfg.train.max_iter)
     model = build_lazy_model(cfg)
     cfg.optimizer.params.model = model
     with building("the optimizer", "optimizer of the config"):
@@ -88,18 +89,18 @@ def train_lazy(cfg: DictConfig, resume: bool) -> None:
         model_ema=average,
         trainer=trainer,
     )
-    first, *others = _build_hooks(cfg, trainer, checkpointer, average)
-    trainer.register_hooks([first, kept, *others])
-    settings, weights = EQLSettings.from_lazy(cfg), cfg.train.init_checkpoint
-    resumed = resume_or_load(checkpointer, weights, resume, settings, kept)
-    with held(cfg.train.output_dir), naming_newest_checkpoint(checkpointer):
+    trainer.register_hooks(_build_hooks(cfg, trainer, checkpointer, average))
+    settings = EQLSettings.from_lazy(cfg)
+    resumed = resume_or_load(checkpointer, cfg.train.init_checkpoint, resume, settings)
+    with naming_newest_checkpoint(checkpointer):
         trainer.train(trainer.iter + 1 if resumed else 0, cfg.train.max_iter)
 
 
 def _build_hooks(cfg, trainer, checkpointer, average: ModelEMA | None) -> list:
-    before, after = build_hooks(
+    settings = EQLSettings.from_lazy(cfg)
+    before = build_hooks(
         trainer.model,
-        EQLSettings.from_lazy(cfg),
+        settings,
         _dataset_names(cfg, "train"),
         cfg.train.output_dir,
     )
@@ -122,7 +123,8 @@ def _build_hooks(cfg, trainer, checkpointer, average: ModelEMA | None) -> list:
         ret.insert(2, hooks.PeriodicCheckpointer(checkpointer, **options))
         writers = default_writers(cfg.train.output_dir, cfg.train.max_iter)
         before += [hooks.PeriodicWriter(writers, period=cfg.train.log_period)]
-    return [*first, *ret, *before, *after]
+    report = [ReportHook(cfg.train.output_dir)] if settings.log_period else []
+    return [*first, *ret, *before, *report]
 
 
 def evaluate_lazy(cfg: DictConfig, resume: bool = False) -> Mapping:

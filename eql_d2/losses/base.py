@@ -1,10 +1,12 @@
 """The contract between a head and a classification loss."""
 
+import logging
 import math
 from collections.abc import Callable
 
 import torch
 from detectron2.config import CfgNode
+from detectron2.utils.logger import log_first_n
 from torch import Tensor, nn
 
 from ..exceptions import InputError
@@ -41,12 +43,14 @@ class ClassificationLoss(ExactBuffers):
         takes_soft_labels: whether targets may also be soft labels, floating and of the shape of the
             logits (mixup, CutMix).
         uses_quality: whether ``forward`` needs the argument ``quality``, which dense heads have.
+        unread_settings: a line on what only our trainers read, for others to say at a first step.
         calibration: maps logits to those that heads hand to :meth:`scores`; see ``Calibration``.
     """
 
     default_prior: float | None = None
     takes_soft_labels = False
     uses_quality = False
+    unread_settings = ""
 
     def __init__(self, num_classes: int, num_logits: int, prior_prob: float | None = None):
         super().__init__()
@@ -99,6 +103,9 @@ class ClassificationLoss(ExactBuffers):
         the trainers call it in each, before the first step."""
 
     def __call__(self, *args, **kwargs):
+        if self.unread_settings and self.training:
+            log_first_n(logging.WARNING, self.unread_settings, name=__name__, key="message")
+            self.unread_settings = ""
         if self.statistics is not None and self.training and torch.is_grad_enabled():
             self._refuse_recomputation()
         return super().__call__(*args, **kwargs)

@@ -6,6 +6,7 @@ from detectron2.config import CfgNode
 from detectron2.utils.registry import Registry
 from torch import Tensor
 
+from ..config import settings_of_the_trainer
 from ..exceptions import InputError
 from .base import ClassificationLoss
 
@@ -46,6 +47,7 @@ def build_loss(
     of_data = {"image_frequency": image_frequency, "class_count": class_count}
     needed = {key: of_data[key] for key in of_data if getattr(loss_class, f"needs_{key}", False)}
     loss = loss_class(cfg, num_classes, **needed)
+    loss.unread_settings = settings_of_the_trainer(cfg)
     if cfg.MODEL.EQL.MONITOR:
         loss.monitor()
     return loss

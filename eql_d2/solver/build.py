@@ -36,8 +36,6 @@ class ClippedSGD(torch.optim.SGD):
         if max_norm <= 0:
             raise InputError(f"max_norm of ClippedSGD is {max_norm}: give a positive norm")
         self.max_norm = max_norm
-        # A fused optimizer would get gradients that are still scaled, of which the norm is another.
-        self._step_supports_amp_scaling = False
 
     def step(self, closure: Callable | None = None):
         parameters = [p for group in self.param_groups for p in group["params"]]

@@ -27,6 +27,7 @@ def test_right_values_and_special_ones_are_right():
     assert problems() == problems(training=False) == []
     special = ["train.eval_period=0", "train.init_checkpoint=''", "train.eql.log_period=0"]
     assert problems(*special, "train.checkpointer.max_to_keep=null", "train.seed=-1") == []
+    assert problems("train.init_checkpoint=null") == []  # as in Detectron2's zoo
     averages = ["train.model_ema.decay=0.9998", "train.model_ema.warmup=0"]
     assert problems(*averages, "train.average_norm=true") == []
 
@@ -34,11 +35,12 @@ def test_right_values_and_special_ones_are_right():
 @pytest.mark.parametrize(
     ("word", "expected"),
     [
+        ("train.init_checkpoint=3", "is 3: give a text in quotes, or None"),
         ("train.max_iter=0", "train.max_iter is 0: give a whole number, 1 or more"),
         ("train.max_iter=${nothing}", "train cannot be resolved .InterpolationKeyError"),
         ("train.max_iter=???", "train cannot be resolved .MissingMandatoryValue"),
         ("train.checkpointer.period=0", "train.checkpointer.period is 0"),
-        ("train.checkpointer.max_to_keep=0", "is 0: give None .all. or a whole number"),
+        ("train.checkpointer.max_to_keep=0", "is 0: give a whole number, 1 or more, or None"),
         ("train.log_period=0", "train.log_period is 0"),
         ("train.device=gpu", "train.device is 'gpu', which cannot be used"),
         ("train.output_dir=/dev/null", "'/dev/null' is a file"),

@@ -10,6 +10,7 @@ from detectron2.config import get_cfg
 
 from eql_d2 import InputError
 from eql_d2.engine import load_lazy, load_yaml
+from eql_d2.engine.config.lazy_files import warn_of_unread
 from tests.config_twins import CONFIGS
 
 YAML = CONFIGS / "quick_schedules/mask_rcnn_R_18_FPN_instant_eqlv2.yaml"
@@ -122,6 +123,8 @@ def test_a_bad_lazy_file_gets_one_line(tmp_path, text, expected):
     ("word", "expected"),
     [
         ("train.max_itr=3", "train.max_itr is unknown: did you mean max_iter?"),
+        ("train.modl_ema=3", "train.modl_ema is unknown: did you mean model_ema?"),
+        ("train.model_ema.enabled=true", "train.model_ema.enabled is unknown"),
         ("trian.max_iter=3", "trian is unknown: did you mean train?"),
         ("train.amp.enable=True", "train.amp.enable is unknown: did you mean enabled?"),
         ("train.eql.log_perod=3", "train.eql.log_perod is unknown: did you mean log_period?"),
@@ -147,3 +150,11 @@ def test_arguments_that_the_file_leaves_out_can_be_given():
     cfg = load_lazy(str(LAZY), [*words, "train.eql.monitor=True"])
     assert (cfg.optimizer.dampening, cfg.train.seed, cfg.train.eql.monitor) == (0.1, 3, True)
     assert "sampler" in cfg.dataloader.train
+
+
+def test_keys_of_train_that_others_have_are_taken_and_said(warnings):
+    """They were refused: a LazyConfig of another project could not be used at all."""
+    cfg = load_lazy(str(LAZY), ["+train.wandb={enabled: true}", "train.clip_grad=1.0"])
+    assert cfg.train.wandb.enabled and cfg.train.clip_grad == 1
+    warn_of_unread(cfg)
+    assert warnings == ["Nothing reads train.wandb, train.clip_grad: the training does without"]

@@ -38,7 +38,7 @@ def register_own_data(
             if len(entry) not in lengths:
                 raise InputError(
                     f"DATASETS.{key} has the entry {tuple(entry)}: give "
-                    f"{' or '.join(map(str, lengths))} values, see config.py"
+                    f"{' or '.join(map(str, lengths))} values, see config/defaults.py"
                 )
             register(*entry, limits=limits)
 

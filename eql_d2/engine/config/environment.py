@@ -14,8 +14,6 @@ from detectron2.data.datasets import load_lvis_json
 from detectron2.utils import comm
 from detectron2.utils.file_io import PathManager
 
-from ...exceptions import InputError
-from ...files import check_local
 from ...messages import first_line, nearest
 
 # Paths in the metadata of a data set
@@ -73,10 +71,7 @@ def check_output_dir(key: str, path: str) -> Iterator[str]:
     if not path:
         yield f"{key} is '': give a folder"
         return
-    try:
-        check_local(path, key)
-    except InputError as error:
-        yield from error.problems
+    if "://" in path:  # of another file system, which Detectron2 may know
         return
     parent = os.path.abspath(path)
     while not os.path.lexists(parent):

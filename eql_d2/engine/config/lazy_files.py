@@ -4,6 +4,7 @@ import builtins
 import dataclasses
 import difflib
 import inspect
+import logging
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -19,8 +20,11 @@ from ...exceptions import InputError
 from ...messages import first_line, nearest, shown
 from ..build import EQLSettings
 
+logger = logging.getLogger(__name__)
+
 _NODES = ("model", "dataloader", "train")
-# All keys of train that are read, by this project or by Detectron2's default_setup
+# All keys of train that are read, by this project or by Detectron2's default_setup. There may be
+# others in it, for the user's own code or of another project; in its groups there are not
 _TRAIN_KEYS = {
     **dict.fromkeys(("output_dir", "init_checkpoint", "max_iter", "epochs", "eval_period")),
     **dict.fromkeys(("log_period", "device", "seed", "cudnn_benchmark", "average_norm")),
@@ -146,7 +150,7 @@ def _known(node: DictConfig, path: str) -> _Keys:
     for part in path.split(".")[1:-1]:
         known = known and known.get(part)
     if known is not None:
-        return _Keys(set(known), True)
+        return _Keys(set(known), path != "train.")
     return _arguments(node["_target_"]) if "_target_" in node else _Keys(set(node), True)
 
 
@@ -172,7 +176,7 @@ def unread_arguments(content: object, path: str = "") -> Iterator[str]:
         path: that it has, with a dot at its end.
     """
     if path == "train.":
-        yield from _unread_keys(content, _TRAIN_KEYS, path)
+        yield from _unread_keys(content, _TRAIN_KEYS, path, are_all=False)
     elif isinstance(content, Mapping):
         target = content.get("_target_")
         try:
@@ -190,12 +194,22 @@ def unread_arguments(content: object, path: str = "") -> Iterator[str]:
             yield from unread_arguments(value, f"{path}{i}.")
 
 
-def _unread_keys(content: Mapping, known: Mapping, path: str) -> Iterator[str]:
+def _unread_keys(
+    content: Mapping, known: Mapping, path: str, are_all: bool = True
+) -> Iterator[str]:
+    keys = _Keys(set(known), are_all)
     for key, value in content.items():
-        if key not in known:
+        if not keys.has(str(key)):
             yield f"{path}{key} is unknown: {nearest(str(key), known)}"
-        elif isinstance(known[key], dict):
+        elif isinstance(known.get(key), dict):
             if isinstance(value, Mapping):
                 yield from _unread_keys(value, known[key], f"{path}{key}.")
             else:
                 yield f"{path}{key} is {shown(value)}: it is a group of keys, give {path}{key}.KEY"
+
+
+def warn_of_unread(cfg: DictConfig) -> None:
+    """Name the keys of ``train`` that no trainer here reads."""
+    unread = [f"train.{key}" for key in cfg.train if key not in _TRAIN_KEYS]
+    if unread:
+        logger.warning(f"Nothing reads {', '.join(unread)}: the training does without")

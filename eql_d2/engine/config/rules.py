@@ -81,6 +81,10 @@ def _bounds(least: float | None, most: float | None) -> str:
     return f"{least} or more" if most is None else f"{least} to {most}"
 
 
+def _or_none(rule: Rule) -> Rule:
+    return Rule(lambda value: value is None or rule.holds(value), f"{rule.fix}, or None")
+
+
 _COUNT, _SIZE, _POSITIVE = whole(0), whole(1), number(above=0)
 # Detectron2 documents .inf, for the L-inf norm.
 _POSITIVE_OR_INFINITE = Rule(
@@ -91,10 +95,7 @@ _BELOW_ONE = Rule(
 )
 _SCORE = Rule(lambda value: is_number(value) and value < 1, "a number below 1")
 _SHARE, _WEIGHT = number(0, 1), number(0)
-# Detectron2 takes None for that of all other parameters.
-_WEIGHT_OR_NONE = Rule(
-    lambda value: value is None or _WEIGHT.holds(value), f"{_WEIGHT.fix}, or None"
-)
+_WEIGHT_OR_NONE = _or_none(_WEIGHT)  # Detectron2 takes None for that of all other parameters
 _TEXT = Rule(lambda value: isinstance(value, str), "a text in quotes")
 _BOX_WEIGHTS = several(_POSITIVE, lengths=(4, 5))
 _NORM = one_of(
@@ -109,7 +110,9 @@ def _own_data(num_texts: int) -> Rule:
             isinstance(word, str) for word in entry[:num_texts]
         )
 
-    return several(Rule(holds, "in brackets, names and paths in quotes, see config.py"), fewest=0)
+    return several(
+        Rule(holds, "in brackets, names and paths in quotes, see config/defaults.py"), fewest=0
+    )
 
 
 _GROUPS: tuple[tuple[Rule, str], ...] = (
@@ -241,10 +244,8 @@ LAZY_RULES: dict[str, Rule] = {
     "train.log_period": _SIZE,
     "train.epochs": _COUNT,
     "train.output_dir": _TEXT,
-    "train.init_checkpoint": _TEXT,
-    "train.checkpointer.max_to_keep": Rule(
-        lambda value: value is None or _SIZE.holds(value), f"None (all) or {_SIZE.fix}"
-    ),
+    "train.init_checkpoint": _or_none(_TEXT),
+    "train.checkpointer.max_to_keep": _or_none(_SIZE),
     "train.amp.enabled": one_of(True, False),
     "dataloader.test.batch_size": _SIZE,
 }
