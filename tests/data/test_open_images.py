@@ -259,7 +259,7 @@ def test_builtin_names_read_nothing_before_they_are_used(files, monkeypatch):
         assert MetadataCatalog.get(names[0]).get("thing_classes") is None
         assert table.counts.instance_count.tolist() == [0, 2, 1, 0]
         assert get_class_count(names[0]).tolist() == [0, 2, 1, 0]  # what InstanceCountEQL goes by
-        assert table.groups.groups == ["1", "4", "3", "2"]
+        assert table.groups.groups == ["0", "2", "1", "0"]
         model = torch.nn.ModuleDict({"loss": EQLv2(3)})
         with pytest.raises(InputError, match=f"3 classes but data set '{names[0]}' has 4"):
             check_data_sets(model, names[:1], [])
