@@ -131,6 +131,12 @@ def test_a_detection_export_is_no_set_of_class_folders(tmp_path, names):
     assert MetadataCatalog.get("own").thing_classes == names
 
 
+def test_one_class_alone_is_named(tmp_path):
+    folder = make_class_folders(tmp_path, [2], side=4)
+    (warning,) = validate_class_folder(folder).warnings
+    assert warning.examples == (f"folder {folder!r} has the class 'class0' alone",)
+
+
 def test_long_tail_is_the_same_for_the_same_seed_and_another_for_another(tmp_path):
     folder = make_class_folders(tmp_path, [12] * 6, side=4)
     register_class_folder("whole", folder)

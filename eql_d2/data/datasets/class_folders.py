@@ -125,22 +125,7 @@ def find_class_images(findings: Findings, folder: str) -> tuple[list[str], list[
         problem = "is a file, not a folder" if os.path.exists(folder) else "does not exist"
         findings.error("missing folders", "check the path", [f"{where} {problem}"])
         return [], []
-    try:
-        folders = [found for found in find_classes(folder)[0] if not is_junk(found)]
-    except OSError:  # there is no folder in it, or it cannot be read
-        folders = []
-    classes = folders
-    if os.path.exists(os.path.join(folder, CLASS_FILE)):
-        classes = read_class_file(findings, os.path.join(folder, CLASS_FILE))
-        findings.error(
-            f"class folders that are not in {CLASS_FILE}",
-            "add a line with the name or remove the folder",
-            sorted(set(folders) - set(classes)),
-            lambda unknown: f"{where}: class folder {unknown!r} is not in its {CLASS_FILE}",
-        )
-        check_paths(findings, folder, classes, f"a line of {CLASS_FILE}", Limits())
-    else:
-        _check_names(findings, folder, classes)
+    classes = _class_names(findings, folder)
     found = [
         find_images(os.path.join(folder, class_name))
         if os.path.isdir(os.path.join(folder, class_name)) and not leads_outside(folder, class_name)
@@ -159,13 +144,44 @@ def find_class_images(findings: Findings, folder: str) -> tuple[list[str], list[
     return classes, files
 
 
+def _class_names(findings: Findings, folder: str) -> list[str]:
+    """Names of the folders, or the lines of the class file."""
+    try:
+        folders = [found for found in find_classes(folder)[0] if not is_junk(found)]
+    except OSError:  # there is no folder in it, or it cannot be read
+        folders = []
+    classes = folders
+    if os.path.exists(os.path.join(folder, CLASS_FILE)):
+        classes = read_class_file(findings, os.path.join(folder, CLASS_FILE))
+        findings.error(
+            f"class folders that are not in {CLASS_FILE}",
+            "add a line with the name or remove the folder",
+            sorted(set(folders) - set(classes)),
+            lambda unknown: (
+                f"folder {folder!r}: class folder {unknown!r} is not in its {CLASS_FILE}"
+            ),
+        )
+        check_paths(findings, folder, classes, f"a line of {CLASS_FILE}", Limits())
+    else:
+        _check_names(findings, folder, classes)
+    findings.warning(
+        "class folders of one class alone",
+        "a training needs two classes to tell apart: is it the folder above that you mean?",
+        classes if len(classes) == 1 else [],
+        lambda class_name: f"folder {folder!r} has the class {class_name!r} alone",
+    )
+    return classes
+
+
 def _check_names(findings: Findings, folder: str, classes: list[str]) -> None:
     """Find folders that have the names of splits, or of the parts of another data set."""
     names = {class_name.lower() for class_name in classes}
     if not names or not names <= _SPLITS | _PARTS:
         return
     foreign, insist = folder_format(folder), f"if they are classes, list them in {CLASS_FILE}"
-    way = "give each split by itself" if names <= _SPLITS else "give the folder of the classes"
+    way = "give each split by itself"
+    if not names <= _SPLITS:
+        way = "give boxes by --dataset, label maps by --mask-folder, or the folder of the classes"
     findings.error(
         "folders of parts of a data set in the place of class folders",
         f"{f'the folder {foreign}' if foreign else way}; {insist}",
