@@ -91,9 +91,12 @@ def test_twins_have_the_same_model(twins, monkeypatch):
     # In place of the counts of the training data, which are not here: what would be counted
     monkeypatch.setattr(
         sys.modules[get_image_frequency.__module__],
-        "count_training_data",
-        lambda names, **_: SimpleNamespace(
-            image_count=hash(tuple(names)), num_images=1, instance_count=None, pixel_count=None
+        "_counted",
+        lambda names, _: SimpleNamespace(
+            image_count=hash(tuple(names)),
+            num_images=1,
+            pixel_count=hash(tuple(names)),
+            instance_count=None,
         ),
     )
     model, lazy_model = twins.models

@@ -11,7 +11,14 @@ from .category_groups import (
     group_by_instances,
     group_labels,
 )
-from .category_table import CategoryTable, category_table, get_class_count, get_image_frequency
+from .category_table import (
+    CategoryTable,
+    category_table,
+    get_class_count,
+    get_image_frequency,
+    get_label_frequency,
+    get_pixel_count,
+)
 from .class_lists import adopt_training_classes, class_names
 from .classification_mapper import ClassificationMapper, build_classification_transform
 from .dataset_mapper import DatasetMapper

@@ -68,10 +68,19 @@ def count_categories(dataset_dicts: Sequence[dict], names: Sequence[str]) -> Cat
 
 
 def count_labels(name: str) -> CategoryCounts:
-    """Count all label maps of a registered data set; an image counts for each class it shows."""
+    """Count all label maps of a registered data set; an image counts for each class it shows.
+
+    Raises:
+        InputError: the data set has no label maps.
+    """
     metadata, records = MetadataCatalog.get(name), DatasetCatalog.get(name)
+    if not metadata.get("stuff_classes") or any("sem_seg_file_name" not in r for r in records):
+        raise InputError(
+            f"data set {name!r} has no label maps with stuff_classes, whose pixels are counted: "
+            "name data for semantic or panoptic segmentation in DATASETS.TRAIN"
+        )
     logger.info(f"Counting the labels of {len(records)} label maps of {name}")
-    num_classes, ignored = len(metadata.stuff_classes), metadata.ignore_label
+    num_classes, ignored = len(metadata.stuff_classes), metadata.get("ignore_label", 255)
     max_pixels = metadata.get("max_image_pixels", MAX_IMAGE_PIXELS)
     pixel_count = np.zeros(num_classes, dtype=np.int64)
     image_count = np.zeros(num_classes, dtype=np.int64)

@@ -29,9 +29,10 @@ from .category_groups import (
 )
 from .datasets.open_images.classes import read_categories
 
-# By the name of the data set and whether the number of images is needed: the registration that was
-# counted, its metadata and function, and the counts.
-_COUNTED: dict[tuple[str, bool], tuple[tuple[Metadata, Callable | None], CategoryCounts]] = {}
+# By the name of the data set and what counts it: the registration that was counted, which is its
+# metadata and function, and the counts.
+_Counter = Callable[[str], CategoryCounts]
+_COUNTED: dict[tuple[str, _Counter], tuple[tuple[Metadata, Callable | None], CategoryCounts]] = {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,14 +101,13 @@ def get_image_frequency(dataset_names: str | Sequence[str]) -> Tensor:
     Raises:
         InputError: no data set given, or none has an annotated image.
     """
-    names = as_names(dataset_names)
-    counts = count_training_data(names, with_num_images=True)
-    if counts.num_images == 0:
-        raise InputError(
-            f"data sets {', '.join(names)} have no annotated image: "
-            "image frequencies need the training annotations"
-        )
-    return torch.as_tensor(counts.image_count / counts.num_images)
+    return _image_frequency(as_names(dataset_names), _count_with_images)
+
+
+def get_label_frequency(dataset_names: str | Sequence[str]) -> Tensor:
+    """As :func:`get_image_frequency`, of the classes of label maps, also where the data have
+    instances of other classes besides them, as panoptic data have."""
+    return _image_frequency(as_names(dataset_names), count_labels)
 
 
 def get_class_count(dataset_names: str | Sequence[str]) -> Tensor:
@@ -123,32 +123,47 @@ def get_class_count(dataset_names: str | Sequence[str]) -> Tensor:
     Raises:
         InputError: no data set given.
     """
-    counts = count_training_data(as_names(dataset_names))
+    counts = count_training_data(dataset_names)
     known = (counts.pixel_count, counts.instance_count, counts.image_count)
     return torch.as_tensor(next(count for count in known if count is not None)).double()
 
 
-def count_training_data(
-    dataset_names: str | Sequence[str], with_num_images: bool = False
-) -> CategoryCounts:
+def count_training_data(dataset_names: str | Sequence[str]) -> CategoryCounts:
     """Counts of registered data sets, added up. Collective, and each data set is counted once.
 
-    What registration has counted (``class_image_count`` of the metadata; Detectron2 has it for
-    LVIS v1) is not counted again, unless the number of images is needed and not known. Classes that
-    no label map shows are logged.
-
     Raises:
-        InputError: the data are wrong, or label maps show one class only.
+        InputError: no data set given, the data are wrong, or label maps show one class only.
     """
-    keys = [(name, with_num_images) for name in as_names(dataset_names)]
-    present = [(MetadataCatalog.get(name), DatasetCatalog.data.get(name)) for name, _ in keys]
+    return _counted(as_names(dataset_names), _count)
+
+
+def get_pixel_count(dataset_names: str | Sequence[str]) -> Tensor:
+    """As :func:`get_class_count`, the labelled pixels of the classes of label maps, also where the
+    data have instances of other classes besides them, as panoptic data have."""
+    return torch.as_tensor(_counted(as_names(dataset_names), count_labels).pixel_count).double()
+
+
+def _image_frequency(names: list[str], counter: _Counter) -> Tensor:
+    counts = _counted(names, counter)
+    if counts.num_images == 0:
+        raise InputError(
+            f"data sets {', '.join(names)} have no annotated image: "
+            "image frequencies need the training annotations"
+        )
+    return torch.as_tensor(counts.image_count / counts.num_images)
+
+
+def _counted(names: list[str], counter: _Counter) -> CategoryCounts:
+    """See :func:`count_training_data`. Classes that no label map shows are logged."""
+    keys = [(name, count_labels if _has_only_label_maps(name) else counter) for name in names]
+    present = [(MetadataCatalog.get(name), DatasetCatalog.data.get(name)) for name in names]
     is_new = any(_COUNTED.get(key, (None,))[0] != found for key, found in zip(keys, present))
     if is_new:
-        counted = from_main_process(lambda: [_count(*key) for key in keys])
+        counted = from_main_process(lambda: [count(name) for name, count in keys])
         _COUNTED.update(zip(keys, zip(present, counted)))
     counts = functools.reduce(operator.add, (_COUNTED[key][1] for key in keys))
     if counts.pixel_count is not None:
-        check_label_counts([name for name, _ in keys], counts, say=is_new)
+        check_label_counts(names, counts, say=is_new)
     return counts
 
 
@@ -159,12 +174,19 @@ def as_names(dataset_names: str | Sequence[str]) -> list[str]:
     return names
 
 
-def _count(name: str, with_num_images: bool) -> CategoryCounts:
+def _has_only_label_maps(name: str) -> bool:
+    return MetadataCatalog.get(name).get("evaluator_type") == "sem_seg"
+
+
+def _count_with_images(name: str) -> CategoryCounts:
+    return _count(name, with_num_images=True)
+
+
+def _count(name: str, with_num_images: bool = False) -> CategoryCounts:
+    """What registration has counted (``class_image_count`` of the metadata; Detectron2 has it for
+    LVIS v1) is not counted again, unless the number of images is needed and not known."""
     metadata = MetadataCatalog.get(name)
-    evaluator_type = metadata.get("evaluator_type")
-    if evaluator_type == "sem_seg":
-        return count_labels(name)
-    if evaluator_type == "open_images" and not with_num_images:
+    if metadata.get("evaluator_type") == "open_images" and not with_num_images:
         # Loading 14 million boxes would take minutes.
         return _from_entries(read_categories(metadata.json_file))
     num_images = metadata.get("num_annotated_images")

@@ -97,10 +97,15 @@ def build_hooks(
         table = category_table(training, settings.frequency_thresholds, settings.sem_seg_groups)
         # Detectron2 knows the classes of some data only now that they are loaded.
         whole = getattr(model, "module", model)  # without DistributedDataParallel
-        check_num_classes(whole, task_of(type(whole).__name__), training[0], len(table))
+        architecture = type(whole).__name__
+        task = task_of(architecture)
+        check_num_classes(whole, task, training[0], len(table))
+        count = task.class_counts.get(architecture)
         ratio = [
             InitialRegimeHook(table.groups.groups),
-            GradientRatioHook(settings.log_period, output_dir, table.rows()),
+            GradientRatioHook(
+                settings.log_period, output_dir, table.rows(), count.module if count else ""
+            ),
         ]
     same = [SameStatisticsHook(settings.log_period)]
     return same + ratio if comm.is_main_process() else same

@@ -76,19 +76,27 @@ class GradientRatioHook(HookBase):
         period: iterations between two logs.
         output_dir: folder of the record.
         categories: ``{"name", "group", "image_count", "instance_count"}`` of each class:
-            :meth:`eql_d2.data.CategoryTable.rows`. Losses of another number of classes are left
-            out.
+            :meth:`eql_d2.data.CategoryTable.rows`.
+        module: path of the module whose losses are of these categories, "" for the whole model.
+            Others, as of the label maps of panoptic data or of another length, are left out.
 
     Raises:
         InputError: the period is below 1.
     """
 
-    def __init__(self, period: int, output_dir: str | os.PathLike, categories: Sequence[Mapping]):
+    def __init__(
+        self,
+        period: int,
+        output_dir: str | os.PathLike,
+        categories: Sequence[Mapping],
+        module: str = "",
+    ):
         if period < 1:
             raise InputError(f"period of GradientRatioHook is {period}: give 1 or more iterations")
         self._period = period
         self._output_dir = output_dir
         self._categories = categories
+        self._module = module
         groups = np.array([category["group"] for category in categories])
         members = {
             name.replace(" ", "_"): np.flatnonzero(groups == group)
@@ -140,7 +148,12 @@ class GradientRatioHook(HookBase):
         }
         losses = {}
         for path, statistics in find_statistics(self.trainer.model).items():
-            if statistics.num_classes == len(self._categories):
+            if self._module and not path.startswith(f"{self._module}."):
+                logger.warning(
+                    f"{path} has other classes than {self._module}, whose categories are those of "
+                    "the training data: its gradient ratio is not logged"
+                )
+            elif statistics.num_classes == len(self._categories):
                 losses[path] = modules[path]
             else:
                 logger.warning(

@@ -142,7 +142,15 @@ class NorCal(Calibration):
     .. math::
         p'_c = \frac{p_c / n_c^\gamma}{p_c / n_c^\gamma + 1 - p_c}
 
-    before EQL v2 multiplies by its category-agnostic task. Both are the same as subtracting
+    before EQL v2 multiplies by its category-agnostic task. In a box head with the Seesaw loss it is
+    not NorCal's formula: the classes are calibrated among themselves and the objectness o, which
+    stands beside their softmax, keeps its value (also our reading; without background nothing
+    differs):
+
+    .. math::
+        p'_c = (1 - o) \frac{p_c / n_c^\gamma}{\sum_k p_k / n_k^\gamma}
+
+    All are the same as subtracting
     :math:`\gamma \log n_c` from the logit of each class, and are computed so: nothing underflows,
     and gamma = 0 changes no bit of a logit.
 

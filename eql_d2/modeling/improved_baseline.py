@@ -180,9 +180,10 @@ def top_rated_candidates(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """(anchor, class) pairs of one level with the best product of class and IoU probability.
 
-    There is no dense map of scores. As the official code we keep at most as many pairs as there are
-    anchors, so the best class of each anchor gives a bound that the best pairs reach, and with it
-    a lowest logit for each anchor.
+    As the official code we keep at most as many pairs as there are anchors, so the best class of
+    each anchor gives a bound that the best pairs reach, and with it a lowest logit for each anchor:
+    no dense map of scores. There is one where that leaves more than one pair in 16, as on the equal
+    logits of features that died; the indices of so many pairs take more than the map.
 
     Args:
         logits: (A * C, H, W), channel a * C + c.
@@ -206,11 +207,20 @@ def top_rated_candidates(
     bound = best.flatten().topk(limit)[0][-1].clamp(min=score_thresh)
     # Lowered by more than rounding; a product below the smallest float passes everywhere.
     lowest = (bound / ious.clamp(min=1e-30) * 0.9999).clamp(max=1).logit()
-    a, classes, position = torch.where(logits >= lowest[:, None])
-
-    scores = logits[a, classes, position].float().sigmoid() * ious[a, position]
-    scores, order = scores.sort(descending=True)
-    scores, order = scores[:limit], order[:limit]
-    order = order[scores > score_thresh]
-    anchor = position[order] * num_anchors + a[order]
-    return scores[scores > score_thresh], anchor, classes[order]
+    is_candidate = logits >= lowest[:, None]
+    # Tracing has one path.
+    if not torch.jit.is_tracing() and bool(
+        torch.count_nonzero(is_candidate) * 16 > is_candidate.numel()
+    ):
+        products = logits.float().sigmoid().mul_(ious[:, None])
+        scores, pair = products.flatten().topk(limit)
+        position, pair = pair % (height * width), pair // (height * width)
+        a, classes = pair // logits.shape[1], pair % logits.shape[1]
+    else:
+        a, classes, position = torch.where(is_candidate)
+        scores = logits[a, classes, position].float().sigmoid() * ious[a, position]
+        scores, order = scores.sort(descending=True)
+        scores, order = scores[:limit], order[:limit]
+        a, classes, position = a[order], classes[order], position[order]
+    kept = scores > score_thresh
+    return scores[kept], position[kept] * num_anchors + a[kept], classes[kept]

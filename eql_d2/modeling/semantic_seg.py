@@ -13,6 +13,7 @@ from detectron2.modeling.meta_arch.semantic_seg import SemSegFPNHead
 from detectron2.projects.deeplab import DeepLabV3PlusHead
 from torch import Tensor
 
+from ..data import get_label_frequency, get_pixel_count
 from ..exceptions import InputError
 from ..losses import ClassificationLoss
 from .head_loss import build_head_loss
@@ -24,7 +25,10 @@ class _LossModule:
     @classmethod
     def from_config(cls, cfg, input_shape):
         ret = super().from_config(cfg, input_shape)
-        return ret | {"loss_cls": build_head_loss(cfg, cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES)}
+        # Of the label maps: panoptic data have instances of other classes besides.
+        counts = {"get_count": get_pixel_count, "get_frequency": get_label_frequency}
+        num_classes = cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
+        return ret | {"loss_cls": build_head_loss(cfg, num_classes, **counts)}
 
     def _set_loss(self, loss_cls: ClassificationLoss) -> None:
         loss_cls.check_head(self.predictor.out_channels)

@@ -1,5 +1,6 @@
 """Optimizers: Detectron2's SGD, the same with another clipping, and LAMB; and schedules."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -28,14 +29,18 @@ class ClippedSGD(torch.optim.SGD):
         max_norm: largest norm of all gradients together.
 
     Raises:
-        InputError: the norm is not positive.
+        InputError: the norm is not a positive number.
     """
 
     def __init__(self, params, *, max_norm: float, **kwargs):
         super().__init__(params, **kwargs)
-        if max_norm <= 0:
+        if not 0 < max_norm < math.inf:
             raise InputError(f"max_norm of ClippedSGD is {max_norm}: give a positive norm")
         self.max_norm = max_norm
+
+    def __getstate__(self) -> dict:
+        # An optimizer's own has nothing of a subclass: a copy would have no norm.
+        return super().__getstate__() | {"max_norm": self.max_norm}
 
     def step(self, closure: Callable | None = None):
         parameters = [p for group in self.param_groups for p in group["params"]]
