@@ -4,6 +4,7 @@ import pytest
 import torch
 from detectron2.modeling import build_model
 from detectron2.structures import ImageList
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from eql_d2.modeling.improved_baseline import top_rated_candidates
 from tests.modeling.dense_export import assert_exports_equal_eager
@@ -68,6 +69,32 @@ def test_bound_of_the_candidates_loses_none(scale, num_candidates, score_thresh)
         y, x, a = anchor // A // 7, anchor // A % 7, anchor % A
         product = logits[a * 50 + classes, y, x].sigmoid() * ious[a, y, x].sigmoid()
         torch.testing.assert_close(product, scores)
+
+
+class LargestTensor(TorchDispatchMode):
+    """Bytes of the largest tensor that any operator has made."""
+
+    bytes = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        for tensor in made if isinstance(made, (tuple, list)) else [made]:
+            if isinstance(tensor, torch.Tensor):
+                self.bytes = max(self.bytes, tensor.numel() * tensor.element_size())
+        return made
+
+
+@pytest.mark.parametrize("score_thresh", [0.0, 0.05])
+def test_dead_features_take_no_more_than_a_map_of_scores(score_thresh):
+    """All pairs are alike, so each is a candidate: their indices took three times eight bytes of
+    each, 2.7 GiB for an image with the classes of LVIS, and their sort 37 s."""
+    logits, ious = torch.zeros(A * 300, 20, 20), torch.zeros(A, 20, 20)
+    with LargestTensor() as largest:
+        scores, anchor, classes = top_rated_candidates(logits, ious, score_thresh, 100)
+    assert largest.bytes <= logits.numel() * logits.element_size()
+    assert scores.tolist() == [0.25] * 100
+    assert len(set(zip(anchor.tolist(), classes.tolist()))) == 100
+    assert anchor.max() < A * 400 and classes.max() < 300
 
 
 def test_inference_gives_finite_boxes_inside_the_image(cfg):

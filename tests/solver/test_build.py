@@ -1,3 +1,5 @@
+import copy
+import pickle
 import sys
 
 import pytest
@@ -48,9 +50,20 @@ def test_f_there_is_one_key_for_clipping_and_the_old_one_is_no_longer_taken(tiny
         build_optimizer(tiny_cfg, model)
 
 
-def test_a_norm_must_be_positive():
-    with pytest.raises(InputError, match="max_norm of ClippedSGD is -1"):
-        ClippedSGD([nn.Parameter(torch.zeros(1))], max_norm=-1.0, lr=0.1)
+@pytest.mark.parametrize("norm", [-1.0, 0.0, float("nan"), float("inf")])
+def test_a_norm_must_be_a_positive_number(norm):
+    with pytest.raises(InputError, match=f"max_norm of ClippedSGD is {norm}"):
+        ClippedSGD([nn.Parameter(torch.zeros(1))], max_norm=norm, lr=0.1)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_a_copied_optimizer_clips_as_its_original(copied):
+    parameter = nn.Parameter(torch.zeros(1))
+    twin = copied(ClippedSGD([parameter], max_norm=0.5, lr=1.0, momentum=0.9))
+    (of_twin,) = twin.param_groups[0]["params"]
+    of_twin.grad = torch.tensor([8.0])
+    twin.step()
+    assert of_twin.item() == pytest.approx(-0.5) and parameter.item() == 0
 
 
 def test_lamb_has_the_rates_and_decays_of_sgd_and_no_momentum(tiny_cfg):
