@@ -35,11 +35,16 @@ def test_norcal_weighs_a_sigmoid_against_its_negation(loss_class, columns):
 
 
 def test_norcal_leaves_the_objectness_of_seesaw_alone():
+    """Which is not the paper's formula, as its documentation says."""
     loss, logits = calibrate(SeesawLoss(C), NorCal(C, COUNT, gamma=0.6)), batch()
     weighted = logits[:, :C].softmax(1) / COUNT.double() ** 0.6
     expected = weighted / weighted.sum(1, keepdim=True)
     objectness = loss.scores(logits).sum(1, keepdim=True)
-    torch.testing.assert_close(calibrated_scores(loss, logits), expected * objectness)
+    found = calibrated_scores(loss, logits)
+    torch.testing.assert_close(found, expected * objectness)
+    of_the_paper = weighted * objectness
+    of_the_paper = of_the_paper / (of_the_paper.sum(1, keepdim=True) + 1 - objectness)
+    assert (found - of_the_paper).abs().max() > 0.1
 
 
 @pytest.mark.parametrize("tau", [0.5, 1.0, 1.5])
