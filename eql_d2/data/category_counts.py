@@ -82,10 +82,12 @@ def count_labels(name: str) -> CategoryCounts:
     logger.info(f"Counting the labels of {len(records)} label maps of {name}")
     num_classes, ignored = len(metadata.stuff_classes), metadata.get("ignore_label", 255)
     max_pixels = metadata.get("max_image_pixels", MAX_IMAGE_PIXELS)
+    index = metadata.get("label_index")
     pixel_count = np.zeros(num_classes, dtype=np.int64)
     image_count = np.zeros(num_classes, dtype=np.int64)
     for record in records:
-        labels = read_label_map(record["sem_seg_file_name"], num_classes, ignored, max_pixels)
+        path = record["sem_seg_file_name"]
+        labels = read_label_map(path, num_classes, ignored, max_pixels, index)
         pixels = np.bincount(labels[labels != ignored], minlength=num_classes)
         pixel_count += pixels
         image_count += pixels > 0

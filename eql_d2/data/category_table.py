@@ -27,6 +27,7 @@ from .category_groups import (
     group_by_instances,
     group_labels,
 )
+from .class_lists import adopt_training_classes
 from .datasets.open_images.classes import read_categories
 
 # By the name of the data set and what counts it: the registration that was counted, which is its
@@ -132,7 +133,8 @@ def count_training_data(dataset_names: str | Sequence[str]) -> CategoryCounts:
     """Counts of registered data sets, added up. Collective, and each data set is counted once.
 
     Raises:
-        InputError: no data set given, the data are wrong, or label maps show one class only.
+        InputError: no data set given, the data are wrong, their classes cannot be joined, or label
+            maps show one class only.
     """
     return _counted(as_names(dataset_names), _count)
 
@@ -155,6 +157,8 @@ def _image_frequency(names: list[str], counter: _Counter) -> Tensor:
 
 def _counted(names: list[str], counter: _Counter) -> CategoryCounts:
     """See :func:`count_training_data`. Classes that no label map shows are logged."""
+    if len(names) > 1:
+        adopt_training_classes(names, ())
     keys = [(name, count_labels if _has_only_label_maps(name) else counter) for name in names]
     present = [(MetadataCatalog.get(name), DatasetCatalog.data.get(name)) for name in names]
     is_new = any(_COUNTED.get(key, (None,))[0] != found for key, found in zip(keys, present))

@@ -1,4 +1,4 @@
-"""The list of classes: that of the training data, also where test data show only some of them."""
+"""The list of classes: that of the training data, also where data show only some of them."""
 
 import contextlib
 import functools
@@ -11,6 +11,7 @@ from ..exceptions import InputError
 from .datasets.open_images.classes import read_categories
 
 KINDS = ("thing_classes", "stuff_classes")
+_NUM_NAMED = 3  # of the classes in which two lists differ
 
 
 def class_names(dataset_name: str, kind: str = "thing_classes") -> list[str] | None:
@@ -32,18 +33,20 @@ def class_names(dataset_name: str, kind: str = "thing_classes") -> list[str] | N
 
 
 def adopt_training_classes(training: Sequence[str], test: Sequence[str]) -> None:
-    """Give test data whose classes are some of those of the training data the whole list.
+    """Give all data the list of classes of the training data.
 
-    Classes are told by their names. The labels of such a data set become indices of the training
-    classes, and it is evaluated on the classes that it shows. What test data have adopted before,
-    from other training data, they give up.
+    Classes are told by their names. Of several training data sets the first counts whose list has
+    the classes of all others. A data set with a shorter list, or with another order, is registered
+    anew: its labels become indices of that list, and test data are evaluated on the classes that
+    they show. What data have adopted before, in other company, they give up.
 
     Args:
         training, test: names of registered data sets.
 
     Raises:
-        InputError: test data have a class that the training data do not have, or are a long tail
-            cut from a file; a class folder of the training data is empty.
+        InputError: no training data set has the classes of all others, test data have a class that
+            the training data do not have, or are a long tail cut from a file; a class folder of the
+            training data is empty.
     """
     for name in test:
         if not MetadataCatalog.get(name).get("has_whole_file", True):
@@ -58,44 +61,98 @@ def adopt_training_classes(training: Sequence[str], test: Sequence[str]) -> None
                 f"training data {name!r}: class folder {empty[0]!r} has no image: add images, "
                 "remove the folder, or name the class in a file classes.txt beside the folders"
             )
-    for kind in KINDS:
-        known = (class_names(name, kind) for name in training)
-        classes = next((names for names in known if names is not None), None)
-        for name in test if classes is not None else ():
-            if class_names(name, kind) != classes:
-                _restore(name)
-            own = class_names(name, kind)
-            if own is not None and own != classes:
-                _check_subset(name, own, training, classes)
-                _adopt(name, kind, [classes.index(class_name) for class_name in own], classes)
+    lists = {kind: _joint_list(training, kind) for kind in KINDS}
+    for name in dict.fromkeys([*training, *test]):
+        wanted = {
+            kind: classes
+            for kind, classes in lists.items()
+            if classes is not None and _own_names(name, kind) is not None
+        }
+        if any(class_names(name, kind) != classes for kind, classes in wanted.items()):
+            _restore(name)
+            _adopt(name, {k: c for k, c in wanted.items() if class_names(name, k) != c}, training)
+
+
+def different_classes(one: Sequence[str], others: Sequence[str]) -> str:
+    """The first classes of a list that another one does not have, and how many more; may be empty.
+
+    Returns:
+        For example "class 'a'" or "classes 'a', 'b', 'c' and 2 more".
+    """
+    known = set(others)
+    missing = [class_name for class_name in one if class_name not in known]
+    named = ", ".join(map(repr, missing[:_NUM_NAMED]))
+    more = f" and {len(missing) - _NUM_NAMED} more" if len(missing) > _NUM_NAMED else ""
+    return f"class{'es' * (len(missing) > 1)} {named}{more}" if missing else ""
+
+
+def _own_names(name: str, kind: str) -> list[str] | None:
+    """The names that a data set has by itself, whatever list it has adopted."""
+    before = MetadataCatalog.get(name).get("before_adoption")
+    return class_names(name, kind) if before is None else before[1].get(kind)
+
+
+def _joint_list(training: Sequence[str], kind: str) -> list[str] | None:
+    """The list of the first training data set that has the classes of all; None where none has a
+    list of the kind."""
+    known = {name: own for name in training if (own := _own_names(name, kind)) is not None}
+    if not known:
+        return None
+    of_all = set().union(*known.values())
+    joint = next((own for own in known.values() if set(own) == of_all), None)
+    first = next(iter(known))
+    for name, own in known.items():
+        if own == (joint or known[first]) or (joint and _takes_another_list(name, own, kind)):
+            continue
+        sides = ((first, known[first], own), (name, own, known[first]))
+        found = [f"{one!r} has {what}" for one, *two in sides if (what := different_classes(*two))]
+        raise InputError(
+            f"training data {first!r} ({len(known[first])}) and {name!r} ({len(own)}) have "
+            f"different categories: {' and '.join(found) or 'their order differs'}; give both the "
+            "same list"
+        )
+    return joint
+
+
+def _takes_another_list(name: str, own: list[str], kind: str) -> bool:
+    """Whether training data can have their labels as indices of another list: those of Open Images
+    are counted by their own, and of label maps ours alone are read so."""
+    evaluator_type = MetadataCatalog.get(name).get("evaluator_type")
+    is_mapped = (evaluator_type == "sem_seg") == (kind == "stuff_classes")
+    return is_mapped and evaluator_type != "open_images" and len(set(own)) == len(own)
+
+
+def _adopt(name: str, wanted: dict[str, list[str]], training: Sequence[str]) -> None:
+    """Register the data set anew, with each of its classes at its place in a wanted list."""
+    load, own = DatasetCatalog[name], MetadataCatalog.get(name).as_dict()
+    metadata = own | wanted | {"before_adoption": (load, own)}
+    index_of = {}
+    for kind, classes in wanted.items():
+        names = class_names(name, kind)
+        _check_subset(name, names, training, classes)
+        index_of[kind] = [classes.index(class_name) for class_name in names]
+    things, labels = map(index_of.get, KINDS)
+    metadata.pop("class_image_count", None)  # in the order of the file
+    metadata["label_index"] = labels
+    ids = metadata.get("thing_dataset_id_to_contiguous_id")
+    if ids and things:
+        ids = {category_id: things[i] for category_id, i in ids.items()}
+        # Ids that the file does not have stand for the other classes: they are never evaluated.
+        missing = sorted(set(range(len(wanted["thing_classes"]))) - set(ids.values()))
+        ids |= dict(zip(range(max(ids) + 1, max(ids) + 1 + len(missing)), missing))
+        metadata["thing_dataset_id_to_contiguous_id"] = ids
+    _register_anew(name, functools.partial(_load_with_classes, load, things, labels), metadata)
 
 
 def _check_subset(name: str, own: list[str], training: Sequence[str], classes: list[str]) -> None:
-    unknown = [class_name for class_name in own if class_name not in classes]
+    unknown = different_classes(own, classes)
     if unknown or len(set(own)) < len(own):
-        what = f"class {unknown[0]!r}" if unknown else "two classes of one name"
         raise InputError(
             f"data set {name!r} ({len(own)}) and training data {', '.join(map(repr, training))} "
-            f"({len(classes)}) have different categories: {name!r} has {what}; give test data "
-            "classes of the training data only"
+            f"({len(classes)}) have different categories: {name!r} has "
+            f"{unknown or 'two classes of one name'}; give test data classes of the training data "
+            "only"
         )
-
-
-def _adopt(name: str, kind: str, index_of: list[int], classes: list[str]) -> None:
-    """Register the data set anew, with class i as class ``index_of[i]`` of the longer list."""
-    load, own = DatasetCatalog[name], MetadataCatalog.get(name).as_dict()
-    metadata = own | {kind: classes, "before_adoption": (load, own)}
-    if kind == "stuff_classes":
-        metadata["label_index"] = index_of
-    metadata.pop("class_image_count", None)  # of the test data, in their order
-    ids = metadata.get("thing_dataset_id_to_contiguous_id")
-    if ids and kind == "thing_classes":
-        ids = {category_id: index_of[i] for category_id, i in ids.items()}
-        # Ids that the file does not have stand for the other classes: they are never evaluated.
-        missing = sorted(set(range(len(classes))) - set(ids.values()))
-        ids |= dict(zip(range(max(ids) + 1, max(ids) + 1 + len(missing)), missing))
-        metadata["thing_dataset_id_to_contiguous_id"] = ids
-    _register_anew(name, functools.partial(_load_with_classes, load, index_of), metadata)
 
 
 def _restore(name: str) -> None:
@@ -112,9 +169,13 @@ def _register_anew(name: str, load: Callable[[], list[dict]], metadata: dict) ->
     MetadataCatalog.get(name).set(**{k: v for k, v in metadata.items() if k != "name"})
 
 
-def _load_with_classes(load: Callable[[], list[dict]], index_of: list[int]) -> list[dict]:
+def _load_with_classes(
+    load: Callable[[], list[dict]], things: list[int] | None, labels: list[int] | None
+) -> list[dict]:
     records = load()
     for record in records:
-        for annotation in record.get("annotations", ()):
-            annotation["category_id"] = index_of[annotation["category_id"]]
+        if labels is not None:
+            record["label_index"] = labels
+        for annotation in record.get("annotations", ()) if things is not None else ():
+            annotation["category_id"] = things[annotation["category_id"]]
     return records

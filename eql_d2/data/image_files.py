@@ -1,7 +1,7 @@
 """Reading images and label maps, with a clear error for those that cannot be used."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -113,7 +113,11 @@ def read_image(
 
 
 def read_label_map(
-    path: str, num_classes: int, ignore_label: int = 255, max_pixels: int = MAX_IMAGE_PIXELS
+    path: str,
+    num_classes: int,
+    ignore_label: int = 255,
+    max_pixels: int = MAX_IMAGE_PIXELS,
+    label_index: Sequence[int] | None = None,
 ) -> np.ndarray:
     """Read a label map, checked.
 
@@ -122,6 +126,7 @@ def read_label_map(
         num_classes: number C of classes: labels are 0..C-1.
         ignore_label: value of pixels without a label.
         max_pixels: see :func:`check_header`.
+        label_index: class of each label of the file, where it has another list of classes.
 
     Returns:
         uint8 (H, W).
@@ -139,13 +144,18 @@ def read_label_map(
         )
     with pillow_bound_off(), _one_line(path, "label map"), Image.open(path) as image:
         labels = np.array(image)
+    num_classes = num_classes if label_index is None else len(label_index)
     unknown = labels[(labels >= num_classes) & (labels != ignore_label)]
     if unknown.size:
         raise InputError(
             f"label map {path!r} has label {unknown.max()} but there are {num_classes} classes: "
             f"labels are 0 to {num_classes - 1}, or {ignore_label} for pixels to ignore"
         )
-    return labels
+    if label_index is None:
+        return labels
+    classes = np.full(256, ignore_label, labels.dtype)
+    classes[: len(label_index)] = label_index
+    return classes[labels]
 
 
 def check_label_map_size(path: str, shape: tuple[int, int], image_shape: tuple[int, int]) -> None:

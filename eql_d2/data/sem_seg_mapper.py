@@ -78,7 +78,8 @@ class SemSegMapper:
         """Read and transform.
 
         Args:
-            record: with "file_name" and, for training, "sem_seg_file_name".
+            record: with "file_name" and, for training, "sem_seg_file_name" and perhaps
+                "label_index", the class of each label.
 
         Returns:
             The record with "image", uint8 (3, H, W), "height" and "width" of the image file and,
@@ -90,12 +91,17 @@ class SemSegMapper:
         """
         record = copy.deepcopy(record)
         sem_seg_file_name = record.pop("sem_seg_file_name", None)
+        label_index = record.pop("label_index", None)
         image = read_image(record["file_name"], self.image_format, max_pixels=self.max_image_pixels)
         record["height"], record["width"] = image.shape[:2]
         labels = None
         if self.is_train:
             labels = read_label_map(
-                sem_seg_file_name, self.num_classes, self.ignore_label, self.max_image_pixels
+                sem_seg_file_name,
+                self.num_classes,
+                self.ignore_label,
+                self.max_image_pixels,
+                label_index,
             )
             check_label_map_size(sem_seg_file_name, labels.shape, image.shape[:2])
         inputs = T.AugInput(image, sem_seg=labels)

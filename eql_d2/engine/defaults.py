@@ -16,7 +16,7 @@ from detectron2.solver import LRScheduler
 from torch import nn
 
 from ..checkpoint import EQLCheckpointer, check_proposals
-from ..data import build_train_loader
+from ..data import adopt_training_classes, build_train_loader
 from ..distributed import ddp_without_device_ids
 from ..evaluation import build_evaluator
 from ..exceptions import InputError
@@ -52,6 +52,7 @@ class Trainer(DefaultTrainer):
         if cfg.MODEL.LOAD_PROPOSALS:
             check_proposals(cfg.DATASETS.PROPOSAL_FILES_TRAIN)
             check_proposals(cfg.DATASETS.PROPOSAL_FILES_TEST)
+        adopt_training_classes(cfg.DATASETS.TRAIN, ())  # before the first loader
         cfg = resolve(cfg, self.build_train_loader)
         with ddp_without_device_ids() if cfg.MODEL.DEVICE == "cpu" else contextlib.nullcontext():
             super().__init__(cfg)

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from ..checkpoint import EQLCheckpointer, check_proposals
-from ..data import instantiate_train_loader
+from ..data import adopt_training_classes, instantiate_train_loader
 from ..losses import ClassificationLoss
 from ..refusals import building
 from ..tasks import check_data_sets
@@ -68,6 +68,7 @@ def train_lazy(cfg: DictConfig, resume: bool) -> None:
     unread."""
     warn_of_unread(cfg)
     _check_proposals(cfg)
+    adopt_training_classes(_dataset_names(cfg, "train"), ())  # before the first loader
     cfg = resolve_lazy(cfg)
     model = build_lazy_model(cfg)
     cfg.optimizer.params.model = model

@@ -71,8 +71,9 @@ def build_evaluator(
 
 
 def _training_categories(evaluator_type: str, names: Sequence[str], *rules) -> CategoryTable | None:
-    counted = all(MetadataCatalog.get(name).get("class_image_count") for name in names)
     # LVIS v0.5 has its groups in the annotation file: nothing to load
+    known = [MetadataCatalog.get(name).as_dict().keys() for name in names]
+    counted = all(keys & {"class_image_count", "before_adoption"} for keys in known)
     if not names or (evaluator_type == "lvis" and not counted):
         return None
     try:

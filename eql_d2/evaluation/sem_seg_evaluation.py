@@ -46,22 +46,17 @@ class SemSegEvaluator(Detectron2SemSegEvaluator):
     ) -> None:
         # No output_dir: the base class would write its files of predictions.
         super().__init__(dataset_name, sem_seg_loading_fn=self._read_labels)
-        # Index of each label in the list of the training data, which may be another one
-        same = range(self._num_classes)
         metadata = MetadataCatalog.get(dataset_name)
-        self._label_index = metadata.get("label_index", same)
+        self._label_index = metadata.get("label_index")
         self._max_image_pixels = metadata.get("max_image_pixels", MAX_IMAGE_PIXELS)
         self._table_dir = output_dir
         self._pixel_share = training_categories and training_categories.counts.pixel_share
         self._categories = EvaluatedCategories.of_classes(self._class_names, training_categories)
 
     def _read_labels(self, path: str, dtype=int) -> np.ndarray:
-        labels = read_label_map(
-            path, len(self._label_index), self._ignore_label, self._max_image_pixels
-        )
-        lookup = np.full(max(256, len(self._label_index)), self._ignore_label, dtype=dtype)
-        lookup[: len(self._label_index)] = self._label_index
-        self._labels = lookup[labels]  # in which Detectron2 sets ignored pixels to C
+        max_pixels, index = self._max_image_pixels, self._label_index
+        labels = read_label_map(path, self._num_classes, self._ignore_label, max_pixels, index)
+        self._labels = labels.astype(dtype)  # in which Detectron2 sets ignored pixels to C
         return self._labels
 
     def reset(self) -> None:

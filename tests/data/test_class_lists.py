@@ -1,4 +1,4 @@
-"""Test data that show only some of the classes take the list of the training data."""
+"""Data that show only some of the classes take the list of the training data."""
 
 import json
 
@@ -10,6 +10,7 @@ from PIL import Image
 
 from eql_d2 import InputError
 from eql_d2.data import (
+    SemSegMapper,
     adopt_training_classes,
     category_table,
     class_names,
@@ -122,3 +123,59 @@ def test_c_counts_of_a_name_that_is_registered_anew_are_the_new_ones():
             if not keep_metadata:
                 MetadataCatalog.remove("anew")
     MetadataCatalog.remove("anew")
+
+
+def write_files(tmp_path, **classes):
+    """A data set in COCO format for each name, of one image of each class."""
+    for name, own in classes.items():
+        (tmp_path / name).mkdir()
+        images, boxes = [], []
+        for k in range(len(own)):
+            Image.new("RGB", (8, 8)).save(tmp_path / name / f"{k}.png")
+            images.append({"id": k, "file_name": f"{k}.png", "width": 8, "height": 8})
+            boxes.append({"id": k, "image_id": k, "category_id": k, "bbox": [1, 1, 4, 4]})
+        categories = [{"id": k, "name": class_name} for k, class_name in enumerate(own)]
+        data = {"images": images, "annotations": boxes, "categories": categories}
+        (tmp_path / f"{name}.json").write_text(json.dumps(data))
+        register_json_instances(name, str(tmp_path / f"{name}.json"), str(tmp_path / name))
+
+
+def test_training_data_are_joined_by_the_names_of_their_classes(tmp_path):
+    """Counts were added by index; the training was refused."""
+    write_files(tmp_path, part=["dog", "cat"], whole=["cat", "dog", "owl"], turned=["owl", "cat"])
+    names = ("part", "whole", "turned")
+    counts = category_table(names).counts
+    assert dict(zip(counts.names, counts.image_count.tolist())) == {"cat": 3, "dog": 2, "owl": 2}
+    for name in names:
+        assert class_names(name) == ["cat", "dog", "owl"]
+    records = get_detection_dataset_dicts(names)  # which refuses different lists
+    labels = [record["annotations"][0]["category_id"] for record in records]
+    assert labels == [1, 0, 0, 1, 2, 2, 0]
+    adopt_training_classes(["turned"], [])
+    assert class_names("turned") == ["owl", "cat"] and labels_of("turned") == [0, 1]
+
+
+def test_training_data_that_cannot_be_joined_say_in_what_they_differ(tmp_path):
+    write_files(tmp_path, a=["cat", "dog"], b=["cat", "owl", *"vwxyz"])
+    message = (
+        "training data 'a' .2. and 'b' .7. have different categories: 'a' has class 'dog' and 'b' "
+        "has classes 'owl', 'v', 'w' and 3 more; give both the same list"
+    )
+    with pytest.raises(InputError, match=message):
+        category_table(["a", "b"])
+
+
+def test_label_maps_of_another_order_are_trained_and_counted_by_name(tmp_path):
+    register_mask_folder("one", *make_mask_folder(tmp_path / "one"))
+    images, masks, class_file = make_mask_folder(tmp_path / "two")
+    (tmp_path / "two/classes.txt").write_text("\n".join(CLASSES[::-1]))
+    register_mask_folder("two", images, masks, class_file)
+    alone = {name: category_table(name).counts.pixel_count for name in ("one", "two")}
+    joined = category_table(("one", "two")).counts.pixel_count
+    assert joined.tolist() == (alone["one"] + alone["two"][::-1]).tolist()
+    mapper = SemSegMapper(is_train=True, augmentations=[], image_format="RGB", num_classes=5)
+    records = get_detection_dataset_dicts(["one", "two"], filter_empty=False)
+    half = len(records) // 2
+    for one, two in zip(records[:half], records[half:]):
+        labels, turned = mapper(one)["sem_seg"], mapper(two)["sem_seg"]
+        assert torch.equal(turned, torch.where(labels == 255, 255, 4 - labels))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.config import get_cfg
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.engine.hooks import PreciseBN
 from detectron2.modeling import build_model
@@ -11,6 +12,7 @@ from detectron2.utils.env import seed_all_rng
 
 from eql_d2 import InputError
 from eql_d2.checkpoint import EQLCheckpointer
+from eql_d2.data import register_json_instances
 from eql_d2.engine import Trainer
 from eql_d2.engine.hooks import find_statistics
 from eql_d2.gradient_record import read_record
@@ -74,6 +76,26 @@ def test_balanced_softmax_counts_the_instances_of_the_training_data(registered_c
     registered_cfg.MODEL.EQL.LOSS = "BalancedSoftmax"
     loss = Trainer(registered_cfg).model.roi_heads.box_predictor.loss_cls
     assert loss.class_count.tolist() == [8, 4, 2, 2, 1]
+
+
+def test_data_of_another_order_of_classes_are_trained_on_together(registered_cfg, data):
+    """Before the model is built, too: the loader of the epochs joins them."""
+    content = json.loads((data / "val.json").read_text())
+    for category in content["categories"]:
+        category["id"] = 60 - category["id"]
+    for annotation in content["annotations"]:
+        annotation["category_id"] = 60 - annotation["category_id"]
+    (data / "turned.json").write_text(json.dumps(content))
+    register_json_instances("turned", str(data / "turned.json"), str(data / "val"))
+    registered_cfg.DATASETS.TRAIN = ("tiny_train", "turned")
+    for key in ("MAX_ITER", "STEPS", "WARMUP_ITERS"):
+        registered_cfg.SOLVER[key] = get_cfg().SOLVER[key]
+    registered_cfg.SOLVER.EPOCHS = 1
+    registered_cfg.MODEL.EQL.LOSS = "BalancedSoftmax"
+    trainer = Trainer(registered_cfg)
+    assert trainer.max_iter == 8
+    loss = trainer.model.roi_heads.box_predictor.loss_cls
+    assert loss.class_count.tolist() == [16, 8, 4, 4, 2]
 
 
 def test_b_eql_reads_the_annotations_once_before_the_first_step(registered_cfg):
