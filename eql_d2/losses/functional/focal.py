@@ -43,7 +43,7 @@ def class_focal_loss(
         quality: for each of the tensors (P, S), values in [0, 1]; read at positives only.
 
     Returns:
-        Loss and column sums, float64, see :class:`LossSums`.
+        Loss and column sums, see :class:`LossSums`.
     """
     return form_for(logits[0]).class_focal_loss(
         logits, labels, gamma, pos_weight, neg_weight, quality

@@ -34,7 +34,7 @@ def initial_gradients(
         prior: :math:`\pi`, in (0, 1).
         gamma: focusing factor.
         alpha: weight of the positives, 1 - alpha of the negatives; negative for none.
-        quality: q of the positives, above the prior, or that of each class; None for labels.
+        quality: q of the positives, 0 to 1, or that of each class; None for labels.
 
     Returns:
         :math:`g^+` and :math:`g^-`.
@@ -45,10 +45,13 @@ def initial_gradients(
     if quality is None:
         positive = (1 - prior) ** gamma * (1 - prior - gamma * prior * log_p)
     else:
-        distance = abs(quality - prior)
-        entropy = -quality * log_p - (1 - quality) * log_not_p
-        slope = gamma * distance ** (gamma - 1) if gamma else 0.0
+        q = torch.as_tensor(quality, dtype=torch.float64)
+        distance = (q - prior).abs()
+        entropy = -q * log_p - (1 - q) * log_not_p
+        # As in the loss, 0 where the quality is the prior.
+        slope = (gamma * distance ** (gamma - 1)).masked_fill(distance == 0, 0)
         positive = distance ** (gamma + 1) + slope * prior * (1 - prior) * entropy
+        positive = positive if isinstance(quality, Tensor) else float(positive)
     return of_positives * positive, of_negatives * negative
 
 

@@ -16,6 +16,8 @@ def softplus(z: Tensor) -> Tensor:
 def quality_focal_loss(z: Tensor, quality: Tensor, gamma: Tensor) -> tuple[Tensor, Tensor]:
     """|q - p|**gamma BCE(p, q) and its derivative; in float64, q close to p costs digits.
 
+    The derivative is 0 at q = p, where it does not exist for a gamma of 1 or less.
+
     Args:
         z, quality, gamma: logit, q and focusing factor of each entry, of one shape.
 
@@ -23,7 +25,12 @@ def quality_focal_loss(z: Tensor, quality: Tensor, gamma: Tensor) -> tuple[Tenso
         Loss and derivative with respect to the logit, of that shape.
     """
     p = torch.sigmoid(z)
-    distance = (p - quality).abs()
-    bce = softplus(z) - quality * z
-    slope = gamma * distance ** (gamma - 1) * (p - quality).sign() * p * torch.sigmoid(-z)
-    return distance**gamma * bce, distance**gamma * (p - quality) + slope * bce
+    difference = p - quality
+    distance = difference.abs()
+    power = distance**gamma
+    # A quality of 0 has no part in it, however large the logit.
+    bce = softplus(z) - (quality * z).masked_fill(quality == 0, 0)
+    slope = (gamma * power / difference).masked_fill(distance == 0, 0) * p * torch.sigmoid(-z)
+    # Where the entropy is larger p (1 - p) is 0.
+    return power * bce, power * difference + slope * bce.clamp(max=1000)
+

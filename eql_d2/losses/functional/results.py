@@ -10,9 +10,10 @@ class LossSums(NamedTuple):
     """Result of a function of this package.
 
     Attributes:
-        loss: scalar, differentiable once with respect to the logits.
-        pos_grad: (K,), sum of the absolute gradients at the labelled entries of each column;
-            a constant.
+        loss: scalar, float32 (float64 of logits in float64), differentiable once with respect to
+            the logits.
+        pos_grad: float64 (K,), sum of the absolute gradients at the labelled entries of each
+            column; a constant.
         neg_grad: (K,), the same at all other entries.
     """
 

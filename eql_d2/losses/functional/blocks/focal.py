@@ -55,11 +55,14 @@ def _add_negatives(z, label, gamma, weight, gradient) -> Tensor:
     positive = (plane, label[plane, position], position)
     ignored = (label < 0).nonzero(as_tuple=True)
     gamma, weight = gamma[:, None], weight[:, None]
+    has_no_focus = not bool(gamma.all())
     sums = torch.zeros(3, len(gamma), dtype=torch.float64, device=z.device)
     for planes, classes in iterate_planes(z.shape, z.device, num_temporaries=8):
         block = z[planes, classes].to(gamma.dtype)
         neg_log = softplus(block)  # -log(1 - p)
         p = block - neg_log  # log p, for now
+        if has_no_focus:
+            p.clamp_(min=-1e30)  # 0 times infinity would be no number
         modulator = torch.mul(p, gamma[classes]).exp_()  # p ** gamma
         p.exp_()
 
@@ -111,5 +114,6 @@ def _add_positives(z, label, quality, gamma, weight, gradient) -> Tensor:
 def _focal_positive(z: Tensor, gamma: Tensor) -> tuple[Tensor, Tensor]:
     """(1 - p)**gamma (-log p) and its derivative."""
     neg_log, p = softplus(-z), torch.sigmoid(z)
-    modulator = torch.exp(-gamma * softplus(z))
-    return modulator * neg_log, -modulator * (gamma * p * neg_log + torch.sigmoid(-z))
+    modulator = torch.exp(-gamma * softplus(z).clamp(max=1e30))
+    x = gamma * neg_log.clamp(max=LARGEST_LOG)
+    return modulator * neg_log, -modulator * (x * p + torch.sigmoid(-z))

@@ -31,9 +31,8 @@ class _WeightedSigmoidCE(OnePass):
         dtype = compute_dtype(logits)
         pos_weight, neg_weight = pos_weight.to(dtype), neg_weight.to(dtype)
         gradient = torch.empty(logits.shape, dtype=dtype, device=logits.device)
-        neg_grad = pos_weight.new_zeros(logits.shape[1])
-        pos_grad = torch.zeros_like(neg_grad)
-        # Sums of blocks, added in float64: their number must not cost precision.
+        # Added up in float64: neither blocks nor positives, of a class millions, cost precision.
+        sums = torch.zeros(2, logits.shape[1], dtype=torch.float64, device=logits.device)
         loss = torch.zeros((), dtype=torch.float64, device=logits.device)
         has_ignored = bool((targets < 0).any())
 
@@ -55,7 +54,7 @@ class _WeightedSigmoidCE(OnePass):
                 losses.masked_fill_(ignored, 0.0)
                 grad.masked_fill_(ignored, 0.0)
             loss += losses.sum()
-            neg_grad += grad.sum(1 - class_dim)
+            sums[1] += grad.sum(1 - class_dim)
 
             # Positives: loss w softplus(-z), gradient -w sigmoid(-z).
             weight, z = pos_weight[label], z.gather(class_dim, label)
@@ -64,8 +63,7 @@ class _WeightedSigmoidCE(OnePass):
                 losses.masked_fill_(ignored, 0.0)
                 label_grad.masked_fill_(ignored, 0.0)
             loss += losses.sum()
-            pos_grad.index_add_(0, label.flatten(), label_grad.flatten())
+            sums[0].index_add_(0, label.flatten(), label_grad.flatten().double())
             grad.scatter_(class_dim, label, -label_grad)
 
-        sums = LossSums(loss.to(dtype), pos_grad, neg_grad)
-        return OnePass.finish(ctx, [gradient], [logits], sums)
+        return OnePass.finish(ctx, [gradient], [logits], LossSums(loss.to(dtype), *sums))

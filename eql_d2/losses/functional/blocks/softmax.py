@@ -44,9 +44,7 @@ class _SoftmaxCE(OnePass):
             else:
                 loss -= _soft_labels(log_p, block, scale, sums)
 
-        return OnePass.finish(
-            ctx, [gradient], [logits], LossSums((loss * scale).to(dtype), *sums.to(dtype))
-        )
+        return OnePass.finish(ctx, [gradient], [logits], LossSums((loss * scale).to(dtype), *sums))
 
 
 def _hard_labels(log_p, block, scale, sums, has_ignored) -> Tensor:
@@ -76,4 +74,5 @@ def _soft_labels(log_p, block, scale, sums) -> Tensor:
     absolute, rows = gradient.abs_(), 1 - block.class_dim
     sums[0] += (absolute * y).sum(rows)
     sums[1] += (absolute * (1 - y)).sum(rows)
-    return (y * log_p).sum()
+    # A class of no share has no part in it, however small its probability.
+    return (y * log_p).masked_fill_(y == 0, 0.0).sum()

@@ -63,7 +63,8 @@ def _entries(
     # A positive is a negative of the mirrored logit: its derivative changes the sign.
     u = torch.where(positive, -z, z)
     weight = torch.where(positive, pos_weight[:, None], neg_weight[:, None])
-    modulator = (F.logsigmoid(u) * gamma).exp() * weight
+    # Not infinite: 0 times infinity would be no number.
+    modulator = (F.logsigmoid(u).clamp(min=-1e30) * gamma).exp() * weight
     neg_log = softplus(u)
     loss = modulator * neg_log
     x = neg_log.clamp(max=LARGEST_LOG) * gamma

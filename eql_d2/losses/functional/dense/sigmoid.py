@@ -30,8 +30,7 @@ def _sums(z, label, pos_weight, neg_weight, label_group):
     gradient = (u.sigmoid() * weight).masked_fill((label < 0)[:, None], 0)
     pos_grad = gradient.where(positive, 0).sum((0, 2), dtype=torch.float64)
     neg_grad = gradient.masked_fill(positive, 0).sum((0, 2), dtype=torch.float64)
-    loss = loss.sum(dtype=torch.float64).to(u.dtype)
-    return loss, pos_grad.to(u.dtype), neg_grad.to(u.dtype)
+    return loss.sum(dtype=torch.float64).to(u.dtype), pos_grad, neg_grad
 
 
 def _gradient(z, label, pos_weight, neg_weight, label_group):

@@ -13,7 +13,7 @@ def softmax_cross_entropy(
 ) -> LossSums:
     """As the function of this name in ``../softmax.py``."""
     margin = margin.to(compute_dtype(logits))
-    scale = margin.new_ones(()) / normalizer
+    scale = (margin.new_ones(()) / normalizer).to(margin.dtype)
     of_labels = (
         (_sums_soft, _gradient_soft)
         if targets.is_floating_point()
@@ -30,7 +30,7 @@ def _sums_hard(z, label, margin, scale):
     neg_grad = others.sum((0, 2), dtype=torch.float64) * scale
     pos_grad = torch.where(positive, of_label, 0).sum((0, 2), dtype=torch.float64) * scale
     loss = -at_label.masked_fill(ignored, 0).sum(dtype=torch.float64) * scale
-    return loss.to(scale.dtype), pos_grad.to(scale.dtype), neg_grad.to(scale.dtype)
+    return loss.to(scale.dtype), pos_grad, neg_grad
 
 
 def _gradient_hard(z, label, margin, scale):
@@ -52,8 +52,9 @@ def _sums_soft(z, y, margin, scale):
     gradient = (log_p.exp() * y.sum(1, keepdim=True) - y).abs() * scale
     pos_grad = (gradient * y).sum((0, 2), dtype=torch.float64)
     neg_grad = (gradient * (1 - y)).sum((0, 2), dtype=torch.float64)
-    loss = -(y * log_p).sum(dtype=torch.float64) * scale
-    return loss.to(scale.dtype), pos_grad.to(scale.dtype), neg_grad.to(scale.dtype)
+    # A class of no share has no part in it, however small its probability.
+    loss = -(y * log_p).masked_fill(y == 0, 0).sum(dtype=torch.float64) * scale
+    return loss.to(scale.dtype), pos_grad, neg_grad
 
 
 def _gradient_soft(z, y, margin, scale):

@@ -22,7 +22,10 @@ def _entries(z, positive, gamma, pos_weight, neg_weight):
     shared = log1p(tl.exp(-tl.abs(u)))
     log_p = tl.minimum(u, 0.0) - shared
     neg_log = tl.maximum(u, 0.0) + shared
-    modulator = tl.exp(gamma * log_p) * tl.where(positive, pos_weight, neg_weight)
+    # Not infinite: 0 times infinity would be no number.
+    modulator = tl.exp(gamma * tl.maximum(log_p, -1e30)) * tl.where(
+        positive, pos_weight, neg_weight
+    )
     x = gamma * tl.minimum(neg_log, 80.0)
     gradient = modulator * ((1.0 - x) * sigmoid(u) + x)
     return modulator * neg_log, tl.where(positive, -gradient, gradient)
@@ -35,10 +38,13 @@ def _quality_entries(z, quality, gamma, pos_weight):
     difference = p - quality
     distance = tl.abs(difference)
     log_distance = tl.log(tl.where(distance > 0, distance, 1.0))
-    power = tl.where(distance > 0, tl.exp(gamma * log_distance), 0.0)
+    power = tl.where((distance > 0) | (gamma == 0), tl.exp(gamma * log_distance), 0.0)
     slope = gamma * power / tl.where(distance > 0, difference, 1.0) * p * sigmoid(-z)
-    entropy = softplus(z) - quality * z
-    return pos_weight * power * entropy, pos_weight * (power * difference + slope * entropy)
+    # A quality of 0 has no part in it, however large the logit.
+    entropy = softplus(z) - tl.where(quality == 0, 0.0, quality * z)
+    # Where it is larger p (1 - p) is 0.
+    gradient = power * difference + slope * tl.minimum(entropy, 1000.0)
+    return pos_weight * power * entropy, pos_weight * gradient
 
 
 @triton.jit(do_not_specialize=["first_row", "num_rows"])

@@ -47,8 +47,10 @@ def rows_kernel(
         z = tl.where((column < columns)[None, :], z, float("-inf"))
         positive = label[:, None] == column[None, :]
         largest_yet = tl.maximum(largest, tl.max(z, 1))
-        exponentials = tl.where(positive, 0.0, tl.exp(z - largest_yet[:, None]))
-        others = others * tl.exp(largest - largest_yet) + tl.sum(exponentials, 1)
+        # Infinity minus infinity, where all columns so far are left out, would be no number.
+        subtracted = tl.where(largest_yet == float("-inf"), 0.0, largest_yet)
+        exponentials = tl.where(positive, 0.0, tl.exp(z - subtracted[:, None]))
+        others = others * tl.exp(largest - subtracted) + tl.sum(exponentials, 1)
         at_label = tl.maximum(at_label, tl.max(tl.where(positive, z, float("-inf")), 1))
         largest = largest_yet
     of_label = tl.exp(at_label - largest)

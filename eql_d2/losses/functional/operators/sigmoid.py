@@ -36,7 +36,7 @@ def _forward(
         HAS_GROUPS=label_group is not None,
     )
     loss, pos_grad, neg_grad = sums.sum(1, dtype=torch.float64)
-    return loss.sum().float(), pos_grad.float(), neg_grad.float()
+    return loss.sum().float(), pos_grad.clone(), neg_grad.clone()
 
 
 def _pointer(label_group: Tensor | None, label: Tensor) -> Tensor:
@@ -46,7 +46,8 @@ def _pointer(label_group: Tensor | None, label: Tensor) -> Tensor:
 
 @_forward.register_fake
 def _(z, label, pos_weight, neg_weight, label_group):
-    return pos_weight.new_empty(()), torch.empty_like(pos_weight), torch.empty_like(pos_weight)
+    sums = torch.empty_like(pos_weight, dtype=torch.float64)
+    return pos_weight.new_empty(()), sums, torch.empty_like(sums)
 
 
 @torch.library.custom_op("eql_d2::weighted_sigmoid_cross_entropy_backward", mutates_args=())

@@ -34,15 +34,15 @@ def _forward(
     of_rows = z, label, margin, log_sum, rest
     row_tiling(z).launch_on_rows(kernels.rows_kernel, *of_rows)
     tiles.launch(kernels.sums_kernel, *of_rows, sums, sums.shape[1], TILES=tiles.tiles)
-    loss, pos_grad, neg_grad = (sums.sum(1, dtype=torch.float64) * scale).float()
-    return loss.sum(), pos_grad.clone(), neg_grad.clone(), log_sum, rest
+    loss, pos_grad, neg_grad = sums.sum(1, dtype=torch.float64) * scale
+    return loss.sum().float(), pos_grad.clone(), neg_grad.clone(), log_sum, rest
 
 
 @_forward.register_fake
 def _(z, label, margin, scale):
     rows = margin.new_empty(label.shape)
-    sums = torch.empty_like(margin), torch.empty_like(margin)
-    return margin.new_empty(()), *sums, rows, torch.empty_like(rows)
+    sums = torch.empty_like(margin, dtype=torch.float64)
+    return margin.new_empty(()), sums, torch.empty_like(sums), rows, torch.empty_like(rows)
 
 
 @torch.library.custom_op("eql_d2::softmax_cross_entropy_backward", mutates_args=())
