@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..exceptions import InputError
 from ..losses.arguments import is_number
+from ..losses.base import in_float32
 
 # Vectors that are shorter count as zero, as in F.normalize.
 _SMALLEST_LENGTH = 1e-12
@@ -112,5 +113,6 @@ class CosineClassifier(nn.Module):
 
 def _directions(vectors: Tensor) -> Tensor:
     """Rows scaled to length 1. A row of zeros has no direction: it stays, with zero gradient."""
-    length = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
-    return vectors / length.masked_fill(length < _SMALLEST_LENGTH, math.inf)
+    precise = in_float32(vectors)  # the squares leave the range of half precision
+    length = torch.linalg.vector_norm(precise, dim=1, keepdim=True)
+    return (precise / length.masked_fill(length < _SMALLEST_LENGTH, math.inf)).to(vectors.dtype)

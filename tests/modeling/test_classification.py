@@ -127,6 +127,21 @@ def test_cosine_classifier_is_temperature_times_the_cosine():
     torch.testing.assert_close(classifier(1000 * features), expected)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("size", [3e-4, 1.0, 3e4])
+def test_the_cosine_in_half_precision_is_that_of_any_size_of_features(size, dtype):
+    """The square of 3e4 is infinite there, that of 3e-4 close to zero."""
+    torch.manual_seed(0)
+    classifier, features = CosineClassifier(64, 4), size * torch.rand(5, 64)
+    features = features.to(dtype).requires_grad_()
+    expected = classifier(features.float())
+    logits = classifier.to(dtype)(features)
+    assert logits.dtype == dtype
+    torch.testing.assert_close(logits.float(), expected, rtol=0.02, atol=0.3)
+    logits.sum().backward()
+    assert features.grad.isfinite().all() and classifier.weight.grad.isfinite().all()
+
+
 @pytest.mark.parametrize("value", [0.0, 1e-30])
 def test_features_without_a_direction_give_no_nan_and_no_gradient(value):
     classifier = CosineClassifier(6, 4)
