@@ -5,8 +5,8 @@ from detectron2.config import configurable
 from torch import Tensor
 
 from ..exceptions import InputError
-from .arguments import is_number
-from .base import Normalizer, PerClass, values_per_class
+from .arguments import PerClass, is_number, values_per_class
+from .base import Normalizer
 from .baselines import SoftmaxLoss
 from .build import EQL_LOSS_REGISTRY
 from .functional import softmax_cross_entropy

@@ -2,7 +2,6 @@
 
 import logging
 import math
-from collections.abc import Callable
 
 import torch
 from detectron2.config import CfgNode
@@ -13,11 +12,9 @@ from ..exceptions import InputError
 from .arguments import is_number
 from .config_arguments import arguments_of_config
 from .exact_buffers import ExactBuffers
+from .functional.checks import normalizer_problem, target_problem
 from .gradient_statistics import GradientStatistics
 
-# One number per class that describes the training data, or a function that returns them, to be
-# called before the first step
-PerClass = Tensor | Callable[[], Tensor]
 # What divides the summed loss
 Normalizer = float | Tensor | None
 
@@ -123,8 +120,8 @@ class ClassificationLoss(ExactBuffers):
             The scalar loss; zero, with zero gradient, for an empty batch.
 
         Raises:
-            InputError: logits or targets of another shape; on a CPU also a target above the
-                background, or above C - 1 where there is none.
+            InputError: logits, targets or normalizer of another shape, targets that are not int64;
+                on a CPU also a target above the background, or above C - 1 where there is none.
         """
         raise NotImplementedError
 
@@ -173,7 +170,10 @@ class ClassificationLoss(ExactBuffers):
 
     @torch.jit.unused
     def _normalizer(self, normalizer: Normalizer, targets: Tensor) -> float | Tensor:
-        return self._default_normalizer(targets) if normalizer is None else normalizer
+        if normalizer is None:
+            return self._default_normalizer(targets)
+        self._refuse(normalizer_problem(normalizer))
+        return normalizer.reshape(()) if isinstance(normalizer, Tensor) else normalizer
 
     def _apply(self, fn, *args, **kwargs):
         try:
@@ -202,15 +202,13 @@ class ClassificationLoss(ExactBuffers):
                 f"{self.num_classes} classes the head must produce (R, K) or (N, K, H, W) with K = "
                 f"{' or '.join(map(str, columns))}"
             )
-        is_soft = self.takes_soft_labels and targets.is_floating_point()
-        expected = logits.shape if is_soft else logits.shape[:1] + logits.shape[2:]
-        if targets.shape != expected:
-            raise InputError(
-                f"{type(self).__name__} got targets of shape {tuple(targets.shape)} for logits of "
-                f"shape {tuple(logits.shape)}: give {'soft labels' if is_soft else 'labels'} of "
-                f"shape {tuple(expected)}"
-            )
+        self._refuse(target_problem(logits, targets, self.takes_soft_labels))
         self._check_targets(targets, logits.shape[1] - 1)
+
+    def _refuse(self, *problems: str | None) -> None:
+        for problem in problems:
+            if problem is not None:
+                raise InputError(f"{type(self).__name__} {problem}")
 
     @torch.jit.unused
     def _check_targets(self, targets: Tensor, largest: int) -> None:
@@ -230,19 +228,9 @@ class ClassificationLoss(ExactBuffers):
             )
 
 
-def values_per_class(owner: nn.Module, argument: str, values: Tensor) -> Tensor:
-    """Values (C,) of an argument as float64.
-
-    Raises:
-        InputError: they are not as many as the classes of their owner.
-    """
-    values, num_classes = torch.as_tensor(values, dtype=torch.float64), owner.num_classes
-    if values.shape != (num_classes,):
-        raise InputError(
-            f"{argument} of {type(owner).__name__} has shape {tuple(values.shape)}: with "
-            f"{num_classes} classes it must be ({num_classes},)"
-        )
-    return values
+def divided(total: Tensor, normalizer: float | Tensor) -> Tensor:
+    """A summed loss over its normaliser, in its own dtype whatever that of the normaliser is."""
+    return (total / normalizer).to(total.dtype)
 
 
 def in_float32(logits: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..exceptions import InputError
 from .arguments import is_number
-from .base import ClassificationLoss, Normalizer, in_float32
+from .base import ClassificationLoss, Normalizer, divided, in_float32
 from .build import EQL_LOSS_REGISTRY
 from .dense import DenseLoss, Maps
 from .functional import (
@@ -15,6 +15,7 @@ from .functional import (
     softmax_cross_entropy,
     weighted_sigmoid_cross_entropy,
 )
+from .functional.checks import quality_problem
 
 # Label that F.cross_entropy ignores
 _IGNORED = -100
@@ -36,7 +37,7 @@ class SigmoidLoss(ClassificationLoss):
         self._check_shapes(logits, targets)
         sums = weighted_sigmoid_cross_entropy(logits, targets, *self._weights(logits))
         self._accumulate(sums.pos_grad, sums.neg_grad)
-        return sums.loss / self._normalizer(normalizer, targets)
+        return divided(sums.loss, self._normalizer(normalizer, targets))
 
     def scores(self, logits: Tensor) -> Tensor:
         return in_float32(logits[:, : self.num_classes]).sigmoid()
@@ -112,7 +113,7 @@ class SoftmaxCE(SoftmaxLoss):
     def forward(self, logits: Tensor, targets: Tensor, *, normalizer: Normalizer = None) -> Tensor:
         self._check_shapes(logits, targets)
         normalizer = self._normalizer(normalizer, targets)
-        return self._summed_cross_entropy(logits, targets, normalizer) / normalizer
+        return divided(self._summed_cross_entropy(logits, targets, normalizer), normalizer)
 
 
 @EQL_LOSS_REGISTRY.register()
@@ -170,8 +171,10 @@ class FocalFamily(DenseLoss):
     def _loss(
         self, logits: Maps, targets: Tensor, normalizer: Normalizer, quality: Tensor | None = None
     ) -> Tensor:
+        self._check_shapes(logits, targets)
         planes, labels = self._planes(logits, targets)
         if quality is not None:
+            self._refuse(quality_problem(quality, targets))
             quality = self._planes(logits, quality)[1]
         gamma, weight = self._factors(targets.device)
         weight = weight / self._normalizer(normalizer, targets)

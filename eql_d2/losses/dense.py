@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ..exceptions import InputError
 from .base import ClassificationLoss, in_float32
+from .functional.checks import dtype_problem
 from .functional.planes import as_planes
 
 # The logits of a dense head, level by level
@@ -40,30 +41,40 @@ class DenseLoss(ClassificationLoss):
         super()._check_targets(targets, self.num_classes)
 
     @torch.jit.unused
-    def _planes(self, logits: Maps, per_anchor: Tensor | None):
+    def _check_shapes(self, logits: Maps, targets: Tensor) -> None:
+        if isinstance(logits, Tensor):
+            super()._check_shapes(logits, targets)
+            return
+        num_images, num_anchors = targets.shape[:1].numel(), 0
+        for level in logits:
+            shape, c = level.shape, self.num_classes
+            if len(shape) != 4 or shape[0] != num_images or shape[1] % c:
+                raise InputError(
+                    f"{type(self).__name__} got a map of shape {tuple(shape)} and targets of shape "
+                    f"{tuple(targets.shape)}: give maps of ({num_images}, A * {c}, H, W)"
+                )
+            self._refuse(dtype_problem(level, targets))
+            num_anchors += shape[1] // c * shape[2] * shape[3]
+        if targets.shape != (num_images, num_anchors):
+            raise InputError(
+                f"{type(self).__name__} got targets of shape {tuple(targets.shape)} for maps with "
+                f"{num_anchors} anchors an image: give ({num_images}, {num_anchors})"
+            )
+        self._check_targets(targets, self.num_classes)
+
+    @torch.jit.unused
+    def _planes(self, logits: Maps, per_anchor: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Logits as (P, C, S), and what is given for each anchor as (P, S)."""
         if isinstance(logits, Tensor):
-            self._check_shapes(logits, per_anchor)
             planes, values = as_planes(logits, per_anchor)
             return [planes], [values]
-        self._check_targets(per_anchor, self.num_classes)
         planes, values, first = [], [], 0
         for level in logits:
             num_images, channels, height, width = level.shape
-            if channels % self.num_classes:
-                raise InputError(
-                    f"{type(self).__name__} got a map of {channels} channels: it must have "
-                    f"{self.num_classes} for each anchor of a position"
-                )
             num_anchors = channels // self.num_classes
             size = height * width * num_anchors
             value = per_anchor[:, first : first + size].view(num_images, -1, num_anchors)
             planes.append(level.reshape(num_images * num_anchors, self.num_classes, height * width))
             values.append(value.transpose(1, 2).reshape(num_images * num_anchors, -1))
             first += size
-        if per_anchor.shape[1] != first:
-            raise InputError(
-                f"{type(self).__name__} got targets of shape {tuple(per_anchor.shape)} for maps "
-                f"with {first} anchors an image"
-            )
         return planes, values

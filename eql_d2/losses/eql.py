@@ -6,8 +6,8 @@ from detectron2.config import configurable
 from torch import Tensor
 
 from ..exceptions import InputError
-from .arguments import is_number
-from .base import ClassificationLoss, Normalizer, PerClass, values_per_class
+from .arguments import PerClass, is_number, values_per_class
+from .base import ClassificationLoss, Normalizer, divided
 from .baselines import SigmoidLoss, SoftmaxLoss
 from .build import EQL_LOSS_REGISTRY
 
@@ -217,7 +217,7 @@ class SEQL(_TailLoss, SoftmaxLoss):
         left_out.scatter_(1, targets.clamp(min=0).unsqueeze(1), False)
         logits = logits.masked_fill(left_out, float("-inf"))
         normalizer = self._normalizer(normalizer, targets)
-        return self._summed_cross_entropy(logits, targets, normalizer) / normalizer
+        return divided(self._summed_cross_entropy(logits, targets, normalizer), normalizer)
 
     def extra_repr(self) -> str:
         return f"num_classes={self.num_classes}, lambda_={self.lambda_}, gamma={self.gamma}"

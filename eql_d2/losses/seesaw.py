@@ -10,7 +10,7 @@ from torch import Tensor
 from ..distributed import sum_over_ranks
 from ..exceptions import InputError
 from .arguments import is_number
-from .base import Normalizer, in_float32
+from .base import Normalizer, divided, in_float32
 from .baselines import SoftmaxLoss
 from .build import EQL_LOSS_REGISTRY
 from .functional import seesaw_margins
@@ -90,7 +90,7 @@ class SeesawLoss(SoftmaxLoss):
         loss = self._summed_cross_entropy(classes + margins, labels, normalizer)
         if has_objectness:
             loss = loss + self._objectness_loss(logits, targets)
-        return loss / normalizer
+        return divided(loss, normalizer)
 
     @torch.jit.unused
     def _count(self, targets: Tensor) -> Tensor:

@@ -227,7 +227,7 @@ def test_wrong_arguments_are_refused():
         EQFL(C, gamma=0.0)
     with pytest.raises(InputError, match="decay of the gradient statistics is 0"):
         EFL(C, decay=0.0)
-    with pytest.raises(InputError, match="map of 7 channels"):
+    with pytest.raises(InputError, match=r"map of shape \(1, 7, 2, 2\)"):
         EFL(C)([torch.zeros(1, 7, 2, 2)], torch.zeros(1, 8), normalizer=1.0)
     with pytest.raises(InputError, match=r"shape \(1, 9\) for maps with 8 anchors"):
         EFL(C)([torch.zeros(1, 12, 2, 2)], torch.zeros(1, 9).long(), normalizer=1.0)

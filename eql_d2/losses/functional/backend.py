@@ -36,9 +36,9 @@ def backend(name: str) -> Iterator[None]:
     """Compute by one form inside a ``with``.
 
     Args:
-        name: ``kernels``, ``dense``, ``blocks``, or ``auto``: kernels for logits on CUDA where
-            Triton is installed, blocks on a CPU, dense elsewhere and inside ``torch.compile`` on a
-            CPU.
+        name: ``kernels`` (dense for logits in float64), ``dense``, ``blocks``, or ``auto``: kernels
+            for logits on CUDA where Triton is installed, blocks on a CPU, dense elsewhere and
+            inside ``torch.compile`` on a CPU.
 
     Raises:
         ValueError: the name is another, or Triton is not installed.
@@ -58,14 +58,15 @@ def form_for(logits: torch.Tensor) -> ModuleType:
     Raises:
         ValueError: the environment variable has a value that :func:`backend` would refuse.
     """
+    is_double = logits.dtype == torch.float64  # the kernels compute in float32
     if _chosen != "auto":
         _check(_chosen)
-        return _FORMS[_chosen]
+        form = _FORMS[_chosen]
+        return form if form is not operators or not is_double else dense
     if logits.device.type == "cpu":
         return dense if torch.compiler.is_compiling() else blocks
-    # The kernels compute in float32.
     has_kernels = operators is not None and logits.device.type == "cuda"
-    return operators if has_kernels and logits.dtype != torch.float64 else dense
+    return operators if has_kernels and not is_double else dense
 
 
 def _check(name: str) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from .backend import form_for
+from .checks import dtype_problem, quality_problem, refuse, shape_problem
 from .results import LossSums
 
 
@@ -44,7 +45,24 @@ def class_focal_loss(
 
     Returns:
         Loss and column sums, see :class:`LossSums`.
+
+    Raises:
+        ValueError: an argument has another shape or dtype, or there are no logits.
     """
+    name, qualities = "class_focal_loss", [None] * len(logits) if quality is None else quality
+    if isinstance(logits, Tensor) or not len(logits) == len(labels) == len(qualities) > 0:
+        refuse(name, "takes sequences of logits, labels and qualities of one length, 1 or more")
+    planes, columns = logits[0].shape[:1], logits[0].shape[1:2]
+    for z, label, q in zip(logits, labels, qualities):
+        refuse(
+            name,
+            dtype_problem(z, label),
+            shape_problem("logits", z, (*planes, *columns, *z.shape[-1:])),
+            shape_problem("labels", label, (*planes, *z.shape[-1:])),
+            None if q is None else quality_problem(q, label),
+        )
+    factors = {"gamma": gamma, "pos_weight": pos_weight, "neg_weight": neg_weight}
+    refuse(name, *(shape_problem(f"a {key}", value, columns) for key, value in factors.items()))
     return form_for(logits[0]).class_focal_loss(
         logits, labels, gamma, pos_weight, neg_weight, quality
     )

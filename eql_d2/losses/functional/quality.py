@@ -33,4 +33,3 @@ def quality_focal_loss(z: Tensor, quality: Tensor, gamma: Tensor) -> tuple[Tenso
     slope = (gamma * power / difference).masked_fill(distance == 0, 0) * p * torch.sigmoid(-z)
     # Where the entropy is larger p (1 - p) is 0.
     return power * bce, power * difference + slope * bce.clamp(max=1000)
-

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from .checks import refuse, shape_problem, target_problem
 from .results import compute_dtype
 
 
@@ -40,7 +41,16 @@ def seesaw_margins(
 
     Returns:
         :math:`\log S`, (R, C), 0 at the labels; float32 or float64.
+
+    Raises:
+        ValueError: an argument has another shape or dtype.
     """
+    refuse(
+        "seesaw_margins",
+        target_problem(logits, targets),
+        shape_problem("logits", logits, logits.shape[:2]),
+        shape_problem("a class_count", class_count, logits.shape[1:]),
+    )
     dtype = compute_dtype(logits)
     label = targets.clamp(0, logits.shape[1] - 1)
     log_count = class_count.clamp(min=1).log().to(dtype)

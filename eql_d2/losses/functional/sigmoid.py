@@ -1,8 +1,12 @@
 """Weighted sigmoid cross entropy: the maths that EQL and EQL v2 share."""
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor
 
 from .backend import form_for
+from .checks import refuse, shape_problem, target_problem
 from .results import LossSums
 
 
@@ -34,7 +38,31 @@ def weighted_sigmoid_cross_entropy(
 
     Returns:
         Loss and column sums, see :class:`LossSums`.
+
+    Raises:
+        ValueError: an argument has another shape or dtype.
     """
+    columns = logits.shape[1:2]
+    refuse(
+        "weighted_sigmoid_cross_entropy",
+        target_problem(logits, targets),
+        shape_problem("a pos_weight", pos_weight, columns),
+        shape_problem("a neg_weight", neg_weight, (*neg_weight.shape[:-1][:1], *columns)),
+        _group_problem(label_group, neg_weight, columns),
+    )
     return form_for(logits).weighted_sigmoid_cross_entropy(
         logits, targets, pos_weight, neg_weight, label_group
     )
+
+
+def _group_problem(
+    label_group: Tensor | None, neg_weight: Tensor, columns: Sequence[int]
+) -> str | None:
+    if (label_group is not None) != (neg_weight.dim() == 2):
+        return (
+            f"got {'no' if label_group is None else 'a'} label_group with a neg_weight of shape "
+            f"{tuple(neg_weight.shape)}: groups have a row of weights each"
+        )
+    if label_group is not None and label_group.dtype != torch.int64:
+        return f"got a label_group of {label_group.dtype}: give int64, label_group.long()"
+    return None if label_group is None else shape_problem("a label_group", label_group, columns)

@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from .backend import form_for
+from .checks import normalizer_problem, refuse, shape_problem, target_problem
 from .results import LossSums
 
 
@@ -31,5 +32,16 @@ def softmax_cross_entropy(
     Returns:
         Loss and column sums, see :class:`LossSums`; soft labels count as
         :math:`y |\partial L / \partial z|` and :math:`(1 - y) |\partial L / \partial z|`.
+
+    Raises:
+        ValueError: an argument has another shape or dtype.
     """
+    refuse(
+        "softmax_cross_entropy",
+        target_problem(logits, targets, takes_soft_labels=True),
+        shape_problem("a margin", margin, logits.shape[1:2]),
+        normalizer_problem(normalizer),
+    )
+    if isinstance(normalizer, Tensor):
+        normalizer = normalizer.reshape(())
     return form_for(logits).softmax_cross_entropy(logits, targets, margin, normalizer)

@@ -30,6 +30,8 @@ class OnePass(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad_loss, grad_pos, grad_neg):
         gradients = ctx.saved_tensors
+        if grad_loss is None:  # of a loss that nothing is made of
+            return None, *[None] * len(gradients)
         # Mostly 1, and then no copy of the size of the logits is made; a device other than the CPU
         # is not asked, it would have to be waited for. Scaled before it is rounded to half
         # precision: a GradScaler's scale saves small values.

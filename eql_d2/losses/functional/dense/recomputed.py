@@ -25,8 +25,10 @@ class Recomputed(torch.autograd.Function):
         return loss, pos_grad, neg_grad
 
     @staticmethod
-    def backward(ctx, grad_loss: Tensor, grad_pos: None, grad_neg: None):
+    def backward(ctx, grad_loss: Tensor | None, grad_pos: None, grad_neg: None):
         z, *constants = ctx.saved_tensors
+        if grad_loss is None:  # of a loss that nothing is made of
+            return None, None, None, *[None] * len(constants)
         # Scaled before it is rounded to half precision: a GradScaler's scale saves small values.
         gradient = ctx.gradient(z, *constants) * grad_loss
         return None, None, gradient.to(z.dtype), *[None] * len(constants)

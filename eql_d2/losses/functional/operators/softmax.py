@@ -17,7 +17,7 @@ def softmax_cross_entropy(
     if targets.is_floating_point():
         return dense.softmax_cross_entropy(logits, targets, margin, normalizer)
     margin = margin.float().contiguous()
-    scale = margin.new_ones(()) / normalizer
+    scale = (margin.new_ones(()) / normalizer).float()
     z, label = as_planes(logits.contiguous(), short_labels(targets))
     loss, pos_grad, neg_grad, _, _ = _forward(z, label, margin, scale)
     return LossSums(loss, pos_grad.detach(), neg_grad.detach())
