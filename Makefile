@@ -42,9 +42,15 @@ zoo: $(VENV)/.ready
 docs: $(VENV)/.ready
 	$(BIN)/python -m sphinx --nitpicky --fail-on-warning --keep-going --quiet -b html docs build/docs
 
+# What is made here, and no more: `output` is also Detectron2's for trainings of yours, and `dist` of
+# other tools.
+GENERATED := glyphs other_glyphs glyph_crops glyph_maps
+STUDIES := $(basename $(notdir $(wildcard configs/Study/*.yaml)))
 clean:
-	rm -rf $(VENV) output datasets/glyphs datasets/other_glyphs datasets/glyph_crops datasets/glyph_maps build dist *.egg-info .pytest_cache .ruff_cache
-	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf $(VENV) build/docs output/demo $(STUDIES:%=output/study/%) $(GENERATED:%=datasets/%)
+	rm -rf eql_d2.egg-info .pytest_cache .ruff_cache
+	find eql_d2 tests docs configs -name __pycache__ -type d -prune -exec rm -rf {} +
+	@rmdir output/study output datasets build 2>/dev/null || true
 
 # The last packages cannot come with the rest: see requirements.txt. Their hashes are pinned.
 $(VENV)/.ready: $(REQUIREMENTS)

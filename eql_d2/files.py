@@ -11,9 +11,28 @@ from .exceptions import InputError
 from .foreign_formats import binary_format, folder_format, json_format, text_format
 
 
+def check_local(path: str | os.PathLike, what: str) -> None:
+    """Refuse to write to a path of another file system, such as ``s3://``, of which Detectron2's
+    ``PathManager`` may know: plain files would go to a local folder of that name.
+
+    Args:
+        path: where files are to be written.
+        what: name of the path in the error.
+
+    Raises:
+        InputError: it is one.
+    """
+    if "://" in str(path):
+        raise InputError(
+            f"{what} is {str(path)!r}, and all is written to folders of this machine: give one, "
+            "mounted or copied from later"
+        )
+
+
 @contextlib.contextmanager
 def open_atomic(path: str | os.PathLike) -> Iterator[TextIO]:
     """Open a text file for writing that replaces `path` only once it is written completely."""
+    check_local(path, "the path of a file")
     temporary = f"{os.fspath(path)}.tmp"
     try:
         with open(temporary, "w", encoding="utf-8") as file:
@@ -29,6 +48,7 @@ def open_atomic(path: str | os.PathLike) -> Iterator[TextIO]:
 
 def write_json(path: str | os.PathLike, content: Any) -> None:
     """Write a JSON file, with its folder if need be; it appears complete or not at all."""
+    check_local(path, "the path of a file")
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     with open_atomic(path) as file:
         json.dump(content, file, indent=1)

@@ -12,6 +12,7 @@ from torch import nn
 
 from ..distributed import from_main_process
 from ..exceptions import InputError, TrainingError
+from ..files import check_local
 from .contents import EMA, averaged_weights, check_background, check_fit, check_values, not_finite
 from .durable_files import (
     check_checksum,
@@ -21,7 +22,7 @@ from .durable_files import (
     write_durably,
     write_tag,
 )
-from .newest import newest_checkpoint
+from .newest import newest_checkpoint, read_lazily
 from .torchvision_resnet import for_resnets_of, is_torchvision_resnet
 from .trusted_files import check_pickle, load_tensors
 
@@ -53,9 +54,10 @@ class EQLCheckpointer(DetectionCheckpointer):
         saved_iteration: of the last file that was written; None before that.
 
     Raises:
-        InputError: on loading a file that is missing, damaged or of another model; that could run
-            code; whose values cannot be; or whose box classifier has one column per class and none
-            for the background (eql.detectron2).
+        InputError: the folder is of another file system (``s3://``); on loading a file that is
+            missing, damaged or of another model; that could run code; whose values cannot be; or
+            whose box classifier has one column per class and none for the background
+            (eql.detectron2).
         TrainingError: on saving what is not finite, or to a disk that is full. The files that are
             there stay as they are.
     """
@@ -69,6 +71,7 @@ class EQLCheckpointer(DetectionCheckpointer):
         model_ema: nn.Module | None = None,
         **others: Any,
     ):
+        check_local(save_dir, "OUTPUT_DIR")
         super().__init__(model, save_dir, **others)
         if model_ema is not None:
             self.add_checkpointable(EMA, model_ema)
@@ -107,6 +110,10 @@ class EQLCheckpointer(DetectionCheckpointer):
         """
         needed = [key for key in self.checkpointables if key != EMA]  # it may be new
         return from_main_process(lambda: newest_checkpoint(self.save_dir, needed))
+
+    def training_state(self, path: str) -> dict[str, Any]:
+        """State of the trainer in a checkpoint of :meth:`newest`, to be looked at beforehand."""
+        return read_lazily(Path(path))["trainer"]
 
     def remove_leftovers(self) -> None:
         """Remove what a killed training left half-written in the folder. Not while one runs."""

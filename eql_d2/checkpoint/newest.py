@@ -83,7 +83,7 @@ def _iteration_of(path: Path) -> int | None:
     if iteration is not None:
         return iteration
     try:
-        content = _read(path)
+        content = read_lazily(path)
     except Exception:
         return -1
     iteration = content.get("iteration") if isinstance(content, dict) else None
@@ -96,7 +96,7 @@ def _problem_of(path: Path, needed: Sequence[str]) -> str | None:
         problem = checksum_problem(path)
         if problem:
             return problem
-        content = _read(path)
+        content = read_lazily(path)
     except InputError as error:
         return f"is refused ({error})"
     except Exception as error:  # a damaged file may fail anywhere in the reader
@@ -109,6 +109,6 @@ def _problem_of(path: Path, needed: Sequence[str]) -> str | None:
     return f"holds NaN or infinity in {name}" if name else None
 
 
-def _read(path: Path) -> Any:
+def read_lazily(path: Path) -> Any:
     """The content of a file; its tensors are read when they are looked at, if need be."""
     return load_tensors(str(path), mmap=zipfile.is_zipfile(path))

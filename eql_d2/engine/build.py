@@ -20,7 +20,9 @@ from ..tasks import check_num_classes, task_of
 from .average_norm import AverageNormHook
 from .hooks import GradientRatioHook, find_statistics
 from .model_ema import EMAHook, ModelEMA
+from .output_folder import held
 from .prior import InitialRegimeHook
+from .resumed_settings import SettingsHook
 from .same_statistics import SameStatisticsHook
 
 logger = logging.getLogger(__name__)
@@ -124,16 +126,23 @@ def averaging_hooks(
 
 
 def resume_or_load(
-    checkpointer: EQLCheckpointer, weights: str, resume: bool, settings: EQLSettings
+    checkpointer: EQLCheckpointer,
+    weights: str,
+    resume: bool,
+    settings: EQLSettings,
+    kept: SettingsHook,
 ) -> bool:
     """Load the newest checkpoint of the folder or the weights; whether it was a checkpoint.
 
-    The statistics that come with weights are forgotten if the settings say so. Collective.
+    A training that is resumed goes on with the settings that are ``kept`` now. The statistics that
+    come with weights are forgotten if the settings say so. Collective.
     """
-    checkpointer.remove_leftovers()
+    with held(checkpointer.save_dir):
+        checkpointer.remove_leftovers()
     newest = checkpointer.newest() if resume else ""
     if newest:
-        checkpointer.load(newest)
+        with kept.resuming(newest, checkpointer.training_state(newest)):
+            checkpointer.load(newest)
         return True
     checkpointer.load(weights, checkpointables=[])
     if settings.reset_statistics:

@@ -35,8 +35,10 @@ from .exact_resume import ExactResumeHook
 from .finite_trainer import FiniteAMPTrainer, FiniteTrainer, naming_newest_checkpoint
 from .hooks import ReportHook
 from .model_ema import build_ema, evaluated_model
+from .output_folder import held
 from .prior import without_auto_prior_yaml
 from .resolved import resolve
+from .resumed_settings import SettingsHook
 from .signals import StopHook, stop_signals
 
 
@@ -63,7 +65,7 @@ class Trainer(DefaultTrainer):
             self.register_hooks([ReportHook(cfg.OUTPUT_DIR)])
 
     def train(self) -> OrderedDict | None:
-        with naming_newest_checkpoint(self.checkpointer):
+        with held(self.cfg.OUTPUT_DIR), naming_newest_checkpoint(self.checkpointer):
             return super().train()
 
     @classmethod
@@ -169,14 +171,15 @@ class Trainer(DefaultTrainer):
         place = is_writer.index(True) if True in is_writer else len(ret)
         periods = (self.cfg.TEST.EVAL_PERIOD, self.cfg.SOLVER.CHECKPOINT_PERIOD)
         averaging = averaging_hooks(self.model, average, self.cfg.TEST.AVERAGE_NORM, periods)
-        resume = ExactResumeHook(self.cfg.SEED)
-        return [resume, *averaging, *ret[:place], *before, *ret[place:]]
+        self._settings = SettingsHook(self.cfg, self.cfg.SOLVER.MAX_ITER)
+        first = [ExactResumeHook(self.cfg.SEED), self._settings]
+        return [*first, *averaging, *ret[:place], *before, *ret[place:]]
 
     def _evaluate(self) -> OrderedDict:
         self._last_eval_results = self.test(self.cfg, self._evaluated)
         return self._last_eval_results
 
     def resume_or_load(self, resume: bool = True) -> None:
-        settings = EQLSettings.from_yaml(self.cfg)
-        if resume_or_load(self.checkpointer, self.cfg.MODEL.WEIGHTS, resume, settings):
+        settings, weights = EQLSettings.from_yaml(self.cfg), self.cfg.MODEL.WEIGHTS
+        if resume_or_load(self.checkpointer, weights, resume, settings, self._settings):
             self.start_iter = self.iter + 1

@@ -72,9 +72,8 @@ class FiniteTrainer(SimpleTrainer):
             del self._step  # with the batch
             for handle in handles:
                 handle.remove()
-            if not step.has_moved_weights:
-                for buffer, old in zip(collected, before):
-                    buffer.copy_(old)
+            for buffer, old in zip(collected, before):
+                step.take_back(buffer, old)
 
     def after_backward(self) -> None:
         super().after_backward()
@@ -134,6 +133,10 @@ class FiniteAMPTrainer(FiniteTrainer, AMPTrainer):
     finite at any scale down to 1e-4.
     """
 
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        # Of a training without mixed precision there is none.
+        super().load_state_dict({"grad_scaler": self.grad_scaler.state_dict(), **state})
+
     def _watched(self) -> list[Tensor]:
         losses = [*self._step.losses.values()]
         is_scaled = self.grad_scaler.get_scale() >= _SMALLEST_SCALE
@@ -148,6 +151,7 @@ class _Step:
     """What is known of the step at hand."""
 
     has_moved_weights = False
+    overflow: Tensor | None = None  # above 0: a fused optimizer has left the weights as they were
 
     def note_batch(self, model: nn.Module, arguments: tuple) -> None:
         self._batch = arguments[0]
@@ -156,8 +160,17 @@ class _Step:
         self.losses = dict(losses) if isinstance(losses, Mapping) else {"total_loss": losses}
         self.losses = {name: loss.detach().reshape(()) for name, loss in self.losses.items()}
 
-    def note_update(self, *_) -> None:
+    def note_update(self, optimizer: torch.optim.Optimizer, *_) -> None:
         self.has_moved_weights = True
+        # A GradScaler calls a fused one in any case, and gives it this.
+        self.overflow = getattr(optimizer, "found_inf", None)
+
+    def take_back(self, buffer: Tensor, old: Tensor) -> None:
+        """Give a buffer its old values, if the weights were not moved. The host does not wait."""
+        if not self.has_moved_weights:
+            buffer.copy_(old)
+        elif self.overflow is not None:
+            buffer.copy_(torch.where(self.overflow.to(buffer.device) > 0, old, buffer))
 
     def image_files(self) -> list[str]:
         """Of a batch in the format of Detectron2; of others none."""

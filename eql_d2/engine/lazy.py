@@ -27,8 +27,10 @@ from .exact_resume import ExactResumeHook
 from .finite_trainer import FiniteAMPTrainer, FiniteTrainer, naming_newest_checkpoint
 from .hooks import ReportHook
 from .model_ema import ModelEMA, build_ema, evaluated_model
+from .output_folder import held
 from .prior import without_auto_prior
 from .resolved import resolve_lazy
+from .resumed_settings import SettingsHook
 from .signals import StopHook, stop_signals
 
 
@@ -70,6 +72,7 @@ def train_lazy(cfg: DictConfig, resume: bool) -> None:
     _check_proposals(cfg)
     adopt_training_classes(_dataset_names(cfg, "train"), ())  # before the first loader
     cfg = resolve_lazy(cfg)
+    kept = SettingsHook(cfg, cfg.train.max_iter)
     model = build_lazy_model(cfg)
     cfg.optimizer.params.model = model
     with building("the optimizer", "optimizer of the config"):
@@ -90,10 +93,11 @@ def train_lazy(cfg: DictConfig, resume: bool) -> None:
         model_ema=average,
         trainer=trainer,
     )
-    trainer.register_hooks(_build_hooks(cfg, trainer, checkpointer, average))
-    settings = EQLSettings.from_lazy(cfg)
-    resumed = resume_or_load(checkpointer, cfg.train.init_checkpoint, resume, settings)
-    with naming_newest_checkpoint(checkpointer):
+    first, *others = _build_hooks(cfg, trainer, checkpointer, average)
+    trainer.register_hooks([first, kept, *others])
+    settings, weights = EQLSettings.from_lazy(cfg), cfg.train.init_checkpoint
+    resumed = resume_or_load(checkpointer, weights, resume, settings, kept)
+    with held(cfg.train.output_dir), naming_newest_checkpoint(checkpointer):
         trainer.train(trainer.iter + 1 if resumed else 0, cfg.train.max_iter)
 
 

@@ -24,6 +24,7 @@ from .arguments import limits_of, own_data_of
 from .config import check_lazy, check_yaml, load_lazy, load_yaml
 from .defaults import Trainer
 from .lazy import evaluate_lazy, train_lazy
+from .output_folder import held
 
 
 def start_run(cfg, output_dir: str, args: argparse.Namespace) -> None:
@@ -62,7 +63,12 @@ def read_run(args: argparse.Namespace) -> CfgNode | DictConfig:
 def main_yaml(cfg: CfgNode, args: argparse.Namespace) -> None:
     own_data = (cfg.DATASETS[key] for key in own_data_of(args))
     register_own_data(*own_data, limits=limits_of(cfg, args))
-    start_run(cfg, cfg.OUTPUT_DIR, args)
+    with held(cfg.OUTPUT_DIR):
+        start_run(cfg, cfg.OUTPUT_DIR, args)
+        run_yaml(cfg, args)
+
+
+def run_yaml(cfg: CfgNode, args: argparse.Namespace) -> None:
     if args.eval_only:
         model = Trainer.build_model(cfg)
         checkpointer = EQLCheckpointer(model, cfg.OUTPUT_DIR)
@@ -81,11 +87,12 @@ def main_yaml(cfg: CfgNode, args: argparse.Namespace) -> None:
 
 def main_lazy(cfg: DictConfig, args: argparse.Namespace) -> None:
     register_own_data(*own_data_of(args).values(), limits=limits_of(cfg, args))
-    start_run(cfg, cfg.train.output_dir, args)
-    if args.eval_only:
-        write_results(evaluate_lazy(cfg, resume=args.resume), cfg.train.output_dir)
-    else:
-        train_lazy(cfg, resume=args.resume)
+    with held(cfg.train.output_dir):
+        start_run(cfg, cfg.train.output_dir, args)
+        if args.eval_only:
+            write_results(evaluate_lazy(cfg, resume=args.resume), cfg.train.output_dir)
+        else:
+            train_lazy(cfg, resume=args.resume)
 
 
 def write_results(results: dict, output_dir: str) -> None:

@@ -8,6 +8,7 @@ from detectron2.evaluation import DatasetEvaluator
 
 from ..data import CategoryTable, adopt_training_classes, category_table
 from ..exceptions import InputError
+from ..files import check_local
 from .classification_evaluation import ClassificationEvaluator
 from .coco_evaluation import COCOEvaluator
 from .lvis import LVISEvaluator
@@ -52,9 +53,10 @@ def build_evaluator(
         **kwargs: further arguments of the evaluator.
 
     Raises:
-        InputError: there is no evaluator for the data set, or it has a class that the training
-            data do not have.
+        InputError: ``output_dir`` is of another file system; there is no evaluator for the data
+            set, or it has a class that the training data do not have.
     """
+    check_local(output_dir, "output_dir")
     evaluator_type = MetadataCatalog.get(dataset_name).get("evaluator_type")
     if evaluator_type not in EVALUATORS:
         raise InputError(

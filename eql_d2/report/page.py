@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ..exceptions import InputError
+from ..files import check_local
 from . import figures
 from .categories import table_of_categories
 from .drawing import ReportFigure
@@ -44,6 +45,8 @@ def write_report(
     """
     if not output_dirs:
         raise InputError("no OUTPUT_DIR is given: name the folder of a training")
+    if path is not None:
+        check_local(path, "--output")
     path = _default_path(output_dirs) if path is None else Path(path)
     runs = [load_run(output_dir) for output_dir in output_dirs]
     _give_own_names(runs)

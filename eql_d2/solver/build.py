@@ -37,6 +37,8 @@ class ClippedSGD(torch.optim.SGD):
         if not 0 < max_norm < math.inf:
             raise InputError(f"max_norm of ClippedSGD is {max_norm}: give a positive norm")
         self.max_norm = max_norm
+        # A fused optimizer would get gradients that are still scaled, of which the norm is another.
+        self._step_supports_amp_scaling = False
 
     def __getstate__(self) -> dict:
         # An optimizer's own has nothing of a subclass: a copy would have no norm.

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from ..exceptions import InputError
+from ..files import check_local
 from .checks import (
     UniqueKeyLoader,
     checked_count,
@@ -123,6 +124,7 @@ def make_study(content: Any, name: str) -> Study:
     output = content.get("output", f"output/study/{name}")
     if not isinstance(output, str) or not output:
         raise InputError(f"output is {output!r}: give a folder")
+    check_local(output, "output")
     output = Path.cwd() / Path(output).expanduser()
     seeds = checked_seeds(content.get("seeds"))
     jobs = checked_count(content.get("jobs", 1), "jobs")

@@ -164,6 +164,16 @@ def test_samplers_of_pytorch_draw_the_same_seed_again(sampler):
     assert ids(take(build(sampler()), 60, seed=6)) != ids(whole)
 
 
+def test_samplers_of_pytorch_have_another_order_in_each_process(monkeypatch):
+    """They know of no other process: with one seed all would train the same images."""
+    orders = []
+    for rank in (0, 1, 0):
+        monkeypatch.setattr(comm, "get_rank", lambda rank=rank: rank)
+        sampler = RandomSampler(range(NUM_IMAGES), replacement=True, num_samples=500)
+        orders.append(ids(take(build(sampler), 20)))
+    assert orders[0] == orders[2] != orders[1]
+
+
 def test_a_sampler_that_ends_ends_the_loader():
     def loader(**kwargs):
         return build(RandomSampler(range(NUM_IMAGES)), aspect_ratio_grouping=False, **kwargs)

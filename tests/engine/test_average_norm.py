@@ -11,6 +11,7 @@ from torch import nn
 from eql_d2.distributed import end_process_group
 from eql_d2.engine import average_norm
 from eql_d2.engine.average_norm import AverageNormHook, average_norms
+from eql_d2.engine.build import averaging_hooks
 from eql_d2.engine.model_ema import ModelEMA
 
 
@@ -68,6 +69,17 @@ def test_it_is_done_before_evaluations_checkpoints_and_the_end(monkeypatch, peri
         hook.trainer.iter = i - 1
         hook.after_step()
     assert done == [(i, [model]) for i in expected]
+
+
+def test_the_average_over_the_steps_is_averaged_over_the_processes_too(monkeypatch):
+    done, model = [], model_of(0)
+    average = ModelEMA(model, 0.9, 20)
+    monkeypatch.setattr(average_norm, "average_norms", done.append)
+    for given, expected in ((average, [model, average]), (None, [model])):
+        hook = averaging_hooks(model, given, True, (1, 0))[-1]
+        hook.trainer = SimpleNamespace(max_iter=8, iter=0)
+        hook.after_step()
+        assert done.pop() == expected
 
 
 def test_one_process_is_left_alone():

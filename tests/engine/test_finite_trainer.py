@@ -11,8 +11,10 @@ from detectron2.utils import comm
 from torch import nn
 
 from eql_d2 import EQLv2, SeesawLoss, TrainingError
+from eql_d2.engine import finite_trainer
 from eql_d2.engine.finite_trainer import FiniteAMPTrainer, FiniteTrainer
 from eql_d2.engine.same_statistics import SameStatisticsHook
+from eql_d2.solver import ClippedSGD
 
 C = 3
 
@@ -55,7 +57,7 @@ def state_of(trainer):
     """Weights and buffers, and the optimizer's momentum."""
     state = {name: value.clone() for name, value in trainer.model.state_dict().items()}
     for i, values in trainer.optimizer.state_dict()["state"].items():
-        state[f"momentum {i}"] = values["momentum_buffer"].clone()
+        state |= {f"{name} {i}": value.clone() for name, value in values.items()}
     return state
 
 
@@ -77,9 +79,12 @@ class AtStep(HookBase):
                 setattr(model, name, change)
 
 
-def build(trainer_class=FiniteTrainer, hook=None, **kwargs):
+SGD = functools.partial(torch.optim.SGD, lr=0.1, momentum=0.9)
+
+
+def build(trainer_class=FiniteTrainer, hook=None, optimizer=SGD, **kwargs):
     model = Model()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    optimizer = optimizer(model.parameters())
     trainer = trainer_class(model, batches(), optimizer, **kwargs)
     trainer.register_hooks([hook])
     return trainer
@@ -120,6 +125,19 @@ def test_a_step_that_is_not_finite_leaves_no_trace(change, problem):
     assert equal(state_of(trainer), hook.state)
     assert hook.state["loss_cls.statistics.neg_grad"].min() > 0
     assert hook.state["loss_other.class_count"].min() > 0
+
+
+def test_a_loss_that_is_not_finite_in_another_process_ends_all(monkeypatch):
+    """Two real ones, which would wait for each other: below."""
+    of_another = ("loss_cls is nan", ["1/0.png"])
+    monkeypatch.setattr(finite_trainer, "sum_over_ranks", lambda is_bad: is_bad + 1)
+    monkeypatch.setattr(comm, "all_gather", lambda own: [own, of_another])
+    hook = AtStep(0)
+    trainer = build(hook=hook)
+    line = r"^iteration 0: loss_cls is nan \(images 1/0.png\)$"
+    with pytest.raises(TrainingError, match=line):
+        trainer.train(0, 1)
+    assert equal(state_of(trainer), hook.state)
 
 
 def test_whatever_ends_a_step_early_leaves_no_trace():
@@ -179,21 +197,30 @@ class Watch(HookBase):
         self.states.append(state_of(self.trainer))
 
 
-def test_amp_steps_that_the_scaler_skips_count_for_nothing(amp):
-    """Until the scale has come down; the next begins where they did."""
-    skipping, watch = amp(2.0**24), Watch()
+OPTIMIZERS = {
+    "SGD": SGD,
+    # PyTorch's begins with a momentum of arbitrary numbers where the first step was skipped.
+    "fused SGD": functools.partial(torch.optim.SGD, lr=0.1, fused=True),
+    "fused SGD that clips": functools.partial(ClippedSGD, lr=0.1, fused=True, max_norm=0.1),
+}
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
+def test_amp_steps_that_the_scaler_skips_count_for_nothing(amp, optimizer):
+    """Until the scale has come down. A fused optimizer is called all the same, and skips it."""
+    skipping, watch = amp(2.0**24, optimizer=optimizer), Watch()
     before = state_of(skipping)
     skipping.register_hooks([watch])
     batch = next(batches())
     skipping._data_loader_iter_obj = iter([batch] * 16)
     skipping.train(0, 16)
-    moved = [not equal(before, state) for state in watch.states]
-    skipped = moved.index(True)
-    assert 3 < skipped < 14 and all(moved[skipped:])
+    states = [before, *watch.states]
+    moved = [not equal(*pair) for pair in zip(states, states[1:])]
+    assert 3 < moved.index(True) and moved.count(True) > 2
 
-    direct = amp(skipping.grad_scaler.get_scale())
+    direct = amp(skipping.grad_scaler.get_scale(), optimizer=optimizer)
     direct._data_loader_iter_obj = iter([batch] * 16)
-    direct.train(0, 16 - skipped)
+    direct.train(0, moved.count(True))
     assert equal(state_of(skipping), state_of(direct))
 
 

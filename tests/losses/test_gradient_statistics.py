@@ -25,6 +25,15 @@ def test_a_step_that_is_not_finite_is_left_out_as_a_whole():
     assert statistics.pos_grad.tolist() == [1, 1] and statistics.neg_grad.tolist() == [1, 1]
 
 
+def test_a_step_that_is_left_out_forgets_nothing_either():
+    statistics = GradientStatistics(2, decay=0.5)
+    statistics.update(torch.ones(2), torch.ones(2))
+    statistics.update(torch.ones(2), torch.tensor([1.0, float("nan")]))
+    assert statistics.pos_grad.tolist() == [1, 1] and statistics.neg_grad.tolist() == [1, 1]
+    statistics.update(torch.ones(2), torch.ones(2))
+    assert statistics.pos_grad.tolist() == [1.5, 1.5]
+
+
 def test_reset_forgets():
     statistics = GradientStatistics(2)
     statistics.update(torch.ones(2), torch.ones(2))

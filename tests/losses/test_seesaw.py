@@ -8,7 +8,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from eql_d2 import InputError, SeesawLoss, add_eql_config
-from eql_d2.losses import build_loss
+from eql_d2.losses import build_loss, seesaw
 from tests.losses.test_parity import relative_difference
 from tests.losses.test_softmax_eql import C, batch, value_and_gradient
 from tests.reference.seesaw import ReferenceSeesaw, two_columns
@@ -190,6 +190,14 @@ def test_t9_every_argument_changes_something():
     plain = with_samples()(logits, targets)
     for changed in ({"p": 0.1}, {"q": 0.1}, {"eps": 0.5}):
         assert with_samples(**changed)(logits, targets) != plain
+
+
+def test_the_samples_of_all_processes_count(monkeypatch):
+    """Two real ones: test_seesaw_box_head.py."""
+    monkeypatch.setattr(seesaw, "sum_over_ranks", lambda counted: counted + 10)
+    loss = SeesawLoss(C)
+    loss(torch.zeros(3, C), torch.tensor([0, 1, 1]))
+    assert loss.class_count.tolist() == [11, 12, 10, 10, 10, 10]
 
 
 def test_the_registry_builds_it_from_a_yaml_config(tmp_path):

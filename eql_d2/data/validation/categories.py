@@ -86,13 +86,24 @@ def check_categories(findings: Findings, where: str, data: dict) -> None:
 
 
 def check_used(findings: Findings, data: dict) -> None:
-    """Name the categories that no annotation has."""
+    """Name the categories that no annotation has, and those that only crowd regions show."""
+    categories = [c for c in data["categories"] if is_integer(c.get("id"))]
     used = used_ids(data["annotations"])
     findings.warning(
         "categories without an annotation",
         "a class of the training data needs one to be learned",
-        [c for c in data["categories"] if is_integer(c.get("id")) and c["id"] not in used],
+        [c for c in categories if c["id"] not in used],
         lambda c: f"category {c['id']} ({shown(c.get('name'))}) has no annotation",
+    )
+    trained = used_ids(
+        [a for a in data["annotations"] if not (a.get("iscrowd") or a.get("ignore"))]
+    )
+    findings.warning(
+        "categories that only crowd regions show",
+        "they are not trained on and not counted: CVAT and Datumaro make them of what the brush "
+        "has painted (export polygons, or set iscrowd 0)",
+        [c for c in categories if c["id"] in used - trained],
+        lambda c: f"category {c['id']} ({shown(c.get('name'))}) has only annotations with iscrowd",
     )
 
 

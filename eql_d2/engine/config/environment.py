@@ -14,6 +14,8 @@ from detectron2.data.datasets import load_lvis_json
 from detectron2.utils import comm
 from detectron2.utils.file_io import PathManager
 
+from ...exceptions import InputError
+from ...files import check_local
 from ...messages import first_line, nearest
 
 # Paths in the metadata of a data set
@@ -71,7 +73,10 @@ def check_output_dir(key: str, path: str) -> Iterator[str]:
     if not path:
         yield f"{key} is '': give a folder"
         return
-    if "://" in path:  # of another file system, which Detectron2 may know
+    try:
+        check_local(path, key)
+    except InputError as error:
+        yield from error.problems
         return
     parent = os.path.abspath(path)
     while not os.path.lexists(parent):
