@@ -2,18 +2,31 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from unittest import mock
 
 import numpy as np
 from detectron2.evaluation import COCOEvaluator as Detectron2COCOEvaluator
+from detectron2.evaluation import coco_evaluation
 from detectron2.utils import comm
 from detectron2.utils.logger import create_small_table
+from pycocotools.coco import COCO
 
 from ..data import CategoryTable, fill_absent_fields
 from ..data.validation.categories import leave_out_root
 from ..data.validation.polygons import usable_polygons
+from ..files import read_json
 from .evaluated_categories import EvaluatedCategories, average_precision_by_category
 from .evaluation_json import write_evaluation
 from .lvis.ground_truth import AREA_OUTSIDE_ALL_RANGES
+
+
+class _AnnotationFile(COCO):
+    """Read as for training: pycocotools takes no byte order mark, which Windows writes."""
+
+    def __init__(self, path: str):
+        super().__init__()
+        self.dataset = read_json(path)
+        self.createIndex()
 
 
 class COCOEvaluator(Detectron2COCOEvaluator):
@@ -50,7 +63,8 @@ class COCOEvaluator(Detectron2COCOEvaluator):
         training_categories: CategoryTable | None = None,
         **kwargs,
     ) -> None:
-        super().__init__(dataset_name, tasks, distributed, output_dir, **kwargs)
+        with mock.patch.object(coco_evaluation, "COCO", _AnnotationFile):
+            super().__init__(dataset_name, tasks, distributed, output_dir, **kwargs)
         annotations = self._coco_api.dataset.get("annotations", ())
         fill_absent_fields(annotations, self._coco_api.dataset["images"])
         leave_out_root(self._coco_api.dataset)
