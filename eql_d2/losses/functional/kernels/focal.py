@@ -37,8 +37,8 @@ def _quality_entries(z, quality, gamma, pos_weight):
     p = sigmoid(z)
     difference = p - quality
     distance = tl.abs(difference)
-    log_distance = tl.log(tl.where(distance > 0, distance, 1.0))
-    power = tl.where((distance > 0) | (gamma == 0), tl.exp(gamma * log_distance), 0.0)
+    # Of a distance of 0 it is 0, or 1 where gamma is.
+    power = tl.exp(gamma * tl.maximum(tl.log(distance), -1e30))
     slope = gamma * power / tl.where(distance > 0, difference, 1.0) * p * sigmoid(-z)
     # A quality of 0 has no part in it, however large the logit.
     entropy = softplus(z) - tl.where(quality == 0, 0.0, quality * z)
