@@ -1,13 +1,24 @@
 """Command line of ``train_net.py``: Detectron2's options and those that name own data."""
 
 import argparse
+import sys
 
 from detectron2.config import CfgNode
 from detectron2.engine import default_argument_parser
 from omegaconf import DictConfig, OmegaConf
 
 from ..data import Limits
+from ..data.datasets.own_data import with_names
 from ..exceptions import InputError
+
+
+class _Parser(argparse.ArgumentParser):
+    """Takes ``--dataset JSON IMAGES``, too."""
+
+    def parse_known_args(self, args=None, namespace=None):
+        return super().parse_known_args(
+            with_names(sys.argv[1:] if args is None else args), namespace
+        )
 
 
 def get_parser(prog: str = "train_net.py") -> argparse.ArgumentParser:
@@ -16,17 +27,24 @@ def get_parser(prog: str = "train_net.py") -> argparse.ArgumentParser:
     Args:
         prog: name of the command, in its help and, as an attribute of the arguments, before errors.
     """
-    parser = default_argument_parser()
-    parser.prog = prog
+    detectron2 = default_argument_parser()
+    parser = _Parser(
+        prog=prog,
+        parents=[detectron2],
+        conflict_handler="resolve",  # of --help
+        epilog=detectron2.epilog,
+        formatter_class=detectron2.formatter_class,
+    )
     parser.set_defaults(prog=prog)
     parser.add_argument(
         "--dataset",
         nargs=3,
         action="append",
         default=[],
-        metavar=("NAME", "JSON", "IMAGES"),
+        metavar=("[NAME]", "JSON", "IMAGES"),
         help="register own data: a COCO- or LVIS-format file and its image folder; repeatable. "
-        "Give it, and those below, before the config overrides. In a yaml config: DATASETS.JSON",
+        "Without a NAME it is that of the file: train.json is 'train'. Give it, and those below, "
+        "before the config overrides. In a yaml config: DATASETS.JSON",
     )
     parser.add_argument(
         "--long-tail",

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..data.datasets.own_data import with_names
 from ..exceptions import InputError
 from .processes import end_with_parent
 
@@ -67,7 +68,7 @@ def checked_options(options: Sequence) -> list[str]:
         InputError: one is not known, has too few words, or names a file or folder that is not
             there.
     """
-    words = [str(word) for word in options]
+    words = with_names(map(str, options))
     checked = []
     while words:
         option, *words = words

@@ -110,7 +110,7 @@ def read_json_instances(
         InputError: as for :func:`load_json_instances`.
     """
     data, records = _read_checked(name, json_file, image_root, limits)
-    return _class_metadata(data)["thing_classes"], records
+    return names_of(data), records
 
 
 def find_json_instances(
@@ -144,15 +144,17 @@ def _read_checked(
     return data, _to_records(data, image_root)
 
 
+def names_of(data: dict) -> list[str]:
+    """Names of the classes of a file, in the order of its categories; an id where there is none."""
+    named = ((category["id"], category.get("name")) for category in data["categories"])
+    return [str(id_ if name is None else name) for id_, name in named]
+
+
 def _class_metadata(data: dict) -> dict:
-    categories = data["categories"]
-    names = [category.get("name") for category in categories]
+    ids = [category["id"] for category in data["categories"]]
     return {
-        "thing_classes": [
-            str(category["id"] if name is None else name)
-            for category, name in zip(categories, names)
-        ],
-        "thing_dataset_id_to_contiguous_id": {c["id"]: i for i, c in enumerate(categories)},
+        "thing_classes": names_of(data),
+        "thing_dataset_id_to_contiguous_id": {id_: i for i, id_ in enumerate(ids)},
     }
 
 
@@ -187,7 +189,7 @@ def _to_image(image: dict, image_root: str) -> dict:
 def _cut(name: str, data: dict, records: list[dict], long_tail: LongTail | None) -> list[dict]:
     if long_tail is None:
         return records
-    return cut_records(name, records, _class_metadata(data)["thing_classes"], long_tail)
+    return cut_records(name, records, names_of(data), long_tail)
 
 
 def _to_instance(annotation: dict, class_of: dict[int, int]) -> dict:

@@ -1,6 +1,7 @@
 """The user's own data sets, as options of train_net.py or keys of a config name them."""
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from ...exceptions import InputError
 from ..validation.limits import Limits
@@ -8,6 +9,21 @@ from .class_folders import register_class_folder
 from .json_instances import register_json_instances
 from .long_tail import LongTail
 from .mask_folders import register_mask_folder
+
+
+def with_names(words: Iterable[str]) -> list[str]:
+    """Words of a command, with the name that ``--dataset JSON IMAGES`` leaves out: that of the file
+    without its ending. ``--dataset NAME JSON IMAGES`` stays as it is."""
+    named = list(words)
+    for i in reversed(range(len(named) - 1)):
+        after, second = named[i + 1], "".join(named[i + 2 : i + 3])
+        if named[i] == "--dataset" and _is_json(after) and not _is_json(second):
+            named.insert(i + 1, Path(after).stem)
+    return named
+
+
+def _is_json(word: str) -> bool:
+    return word.lower().endswith(".json")
 
 
 def register_own_data(

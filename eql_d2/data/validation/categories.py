@@ -91,7 +91,7 @@ def check_used(findings: Findings, data: dict) -> None:
     used = used_ids(data["annotations"])
     findings.warning(
         "categories without an annotation",
-        "a class of the training data needs one to be learned",
+        unseen_fix(findings),
         [c for c in categories if c["id"] not in used],
         lambda c: f"category {c['id']} ({shown(c.get('name'))}) has no annotation",
     )
@@ -100,11 +100,18 @@ def check_used(findings: Findings, data: dict) -> None:
     )
     findings.warning(
         "categories that only crowd regions show",
-        "they are not trained on and not counted: CVAT and Datumaro make them of what the brush "
-        "has painted (export polygons, or set iscrowd 0)",
+        "they are not trained on, counted or evaluated: CVAT and Datumaro make them of what the "
+        "brush has painted (export polygons, or set iscrowd 0)",
         [c for c in categories if c["id"] in used - trained],
         lambda c: f"category {c['id']} ({shown(c.get('name'))}) has only annotations with iscrowd",
     )
+
+
+def unseen_fix(findings: Findings) -> str:
+    """What to do about a class that the data do not show."""
+    if findings.is_test:
+        return "it is not evaluated: no average counts it"
+    return "a class of the training data needs one to be learned"
 
 
 def unknown_category_fix(annotations: Sequence[dict], known: set[int]) -> str:

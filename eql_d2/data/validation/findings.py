@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...exceptions import InputError
+from .contents import Contents
 
 NUM_EXAMPLES = 3
 _COMMAND = "python -m eql_d2.data validate"
@@ -37,10 +38,17 @@ class Findings:
 
     Args:
         where: beginning of an error of one line, for example "data set 'own'"; may be empty.
+        is_test: whether the data are known to be tested on, not trained on: what is to be done
+            about a finding may differ.
+
+    Attributes:
+        contents: what the data hold, to be compared with others; None where it is not known.
     """
 
-    def __init__(self, where: str = "") -> None:
+    def __init__(self, where: str = "", is_test: bool = False) -> None:
         self._where = where
+        self.is_test = is_test
+        self.contents: Contents | None = None
         self._findings: list[Finding] = []
 
     @property
@@ -58,6 +66,7 @@ class Findings:
         offenders: Sequence[Any],
         describe: Callable[[Any], str] = str,
         line: str | None = None,
+        num_examples: int | None = NUM_EXAMPLES,
     ) -> None:
         """Add an error if there are offenders.
 
@@ -67,8 +76,9 @@ class Findings:
             offenders: one item for each problem.
             describe: the line for an offender; called for the examples only.
             line: the example for an error of one line; None takes the first.
+            num_examples: most lines; None for all.
         """
-        self._add(True, kind, fix, offenders, describe, line)
+        self._add(True, kind, fix, offenders, describe, line, num_examples)
 
     def warning(
         self,
@@ -76,13 +86,14 @@ class Findings:
         fix: str,
         offenders: Sequence[Any],
         describe: Callable[[Any], str] = str,
+        num_examples: int | None = NUM_EXAMPLES,
     ) -> None:
         """Add a warning if there are offenders; arguments as for :meth:`error`."""
-        self._add(False, kind, fix, offenders, describe, None)
+        self._add(False, kind, fix, offenders, describe, None, num_examples)
 
-    def _add(self, is_error, kind, fix, offenders, describe, line) -> None:
+    def _add(self, is_error, kind, fix, offenders, describe, line, num_examples) -> None:
         if len(offenders):
-            examples = tuple(describe(offender) for offender in offenders[:NUM_EXAMPLES])
+            examples = tuple(describe(offender) for offender in offenders[:num_examples])
             finding = Finding(kind, is_error, len(offenders), examples, fix, line or examples[0])
             self._findings.append(finding)
 

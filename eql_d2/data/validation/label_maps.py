@@ -8,6 +8,7 @@ import numpy as np
 from ...exceptions import InputError
 from ...messages import shown
 from ..image_files import check_label_map_size, read_label_map
+from .categories import unseen_fix
 from .findings import Findings
 from .images import check_images, sample
 
@@ -94,7 +95,7 @@ def _check_variety(
 def _check_presence(findings: Findings, classes: Sequence[str], occurs: np.ndarray) -> None:
     findings.warning(
         "classes that are in no label map",
-        "a class of the training data needs one to be learned",
+        unseen_fix(findings),
         np.flatnonzero(~occurs),
         lambda i: f"class {i} ({shown(classes[i])}) is in no label map",
     )
