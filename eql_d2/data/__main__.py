@@ -142,8 +142,8 @@ def _validate_all(args: argparse.Namespace) -> Iterator[tuple[str, Findings]]:
 
 
 def _number(parser: argparse.ArgumentParser, num_classes: str) -> int:
-    if not num_classes.isdecimal() or not 0 < int(num_classes) < 10**9:
-        parser.error(f"--image-list: NUM_CLASSES is {num_classes!r}: give 1 or more")
+    if not num_classes.isdecimal() or not 0 < int(num_classes) <= 10**7:
+        parser.error(f"--image-list: NUM_CLASSES is {num_classes!r}: give 1 to {10**7}")
     return int(num_classes)
 
 

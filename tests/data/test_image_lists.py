@@ -7,6 +7,7 @@ from eql_d2.data.datasets.image_lists import (
     register_builtin_image_lists,
     register_image_list,
 )
+from eql_d2.data.validation.validate import validate_image_list
 from tests.data.counts import image_count
 
 from .class_images import make_image_list
@@ -83,6 +84,15 @@ def test_missing_image_of_an_own_list_is_named(tmp_path):
     with pytest.raises(InputError, match=r"1 of 3 images are missing, the first is '.*/1.png'"):
         register_image_list("own", list_file, str(tmp_path), num_classes=2)
     assert "own" not in DatasetCatalog.list()
+
+
+def test_one_class_alone_and_classes_without_an_image_are_named(tmp_path, caplog):
+    list_file = make_image_list(tmp_path, [1, 1])
+    alone, without = validate_image_list(list_file, str(tmp_path), 3).warnings
+    assert alone.examples == (f"list {list_file!r} has the label 1 alone",)
+    assert without.examples == ("label 0 has no image", "label 2 has no image")
+    register_image_list("own", list_file, str(tmp_path), num_classes=3)
+    assert "has the label 1 alone" in caplog.text
 
 
 def test_taken_name_is_refused(tmp_path):

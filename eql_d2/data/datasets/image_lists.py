@@ -17,6 +17,7 @@ are lists of Places-LT with other paths than these (``data_256/a/...``), for whi
 lie as the list says.
 """
 
+import logging
 import os
 
 import numpy as np
@@ -30,6 +31,8 @@ from ..validation.findings import Findings
 from ..validation.images import check_sample
 from ..validation.limits import Limits, check_paths, leads_outside
 from .checks import check_files, check_name
+
+logger = logging.getLogger(__name__)
 
 # name: (start of the list files, folder of the images, number of classes, splits)
 _BUILTIN = {
@@ -50,7 +53,7 @@ def register_image_list(
 ) -> None:
     """Register a list of one's own, after checking all of it.
 
-    Classes are named by their labels, "0" to "C-1".
+    Classes are named by their labels, "0" to "C-1". That one of them stands alone is logged.
 
     Args:
         name: name for ``DATASETS.TRAIN`` and ``DATASETS.TEST``.
@@ -68,6 +71,7 @@ def register_image_list(
     findings = Findings()
     records = read_image_list(findings, list_file, image_root, num_classes, limits)
     findings.raise_error()
+    findings.log_warnings(logger)
     check_sample(f"list {list_file!r}", [record["file_name"] for record in records], limits)
     _register(name, list_file, image_root, num_classes)
     labels = [record["annotations"][0]["category_id"] for record in records]
@@ -129,6 +133,13 @@ def read_image_list(
         for record, name in zip(records, names)
         if limits.allow_outside_paths or not leads_outside(image_root, name)
     ]
+    labels = {record["annotations"][0]["category_id"] for record in records}
+    findings.warning(
+        "lists of one class alone",
+        "a training needs two classes to tell apart",
+        sorted(labels) if len(labels) == 1 else [],
+        lambda label: f"list {list_file!r} has the label {label} alone",
+    )
     return check_files(findings, f"list {list_file!r}: ", inside)
 
 

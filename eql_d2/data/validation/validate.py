@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from ..datasets.checks import read_class_file
 from ..datasets.class_folders import find_class_images
 from ..datasets.image_lists import read_image_list
@@ -80,6 +82,13 @@ def validate_image_list(
     """Check a list of images with labels, and the images."""
     findings = Findings(is_test=depth.is_test)
     records = read_image_list(findings, list_file, image_root, num_classes, depth.limits)
+    labels = [record["annotations"][0]["category_id"] for record in records]
+    findings.warning(
+        "classes without an image",
+        unseen_fix(findings),
+        np.setdiff1d(np.arange(num_classes), labels) if labels else [],
+        lambda label: f"label {label} has no image",
+    )
     check_images(findings, sample(records, depth.num_images), depth.limits.max_image_pixels)
     classes = list(map(str, range(num_classes)))
     findings.contents = _contents(classes, "images", records, image_root)
