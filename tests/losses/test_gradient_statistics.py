@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from eql_d2 import GradientStatistics, InputError
+from eql_d2 import EQLv2, GradientStatistics, InputError
+from tests.losses.test_parity import long_tailed_batch, relative_difference
 
 
 def test_counts_beyond_the_limit_of_float32():
@@ -55,3 +56,18 @@ def test_state_is_saved_and_its_absence_is_no_complaint():
 def test_sums_of_another_number_of_classes_are_refused():
     with pytest.raises(InputError, match=r"of 2 classes got sums of shapes \(3,\)"):
         GradientStatistics(2).update(torch.ones(3), torch.ones(3))
+
+
+def test_micro_batches_are_steps_that_differ_from_their_batch_at_the_start_alone():
+    """As docs/losses.md says of gradient accumulation."""
+    generator = torch.Generator().manual_seed(0)
+    whole, parts, differences = EQLv2(50), EQLv2(50), []
+    for _ in range(40):
+        _, targets = long_tailed_batch(generator, 50, 512)
+        given = torch.randn(512, 51, generator=generator) - 3
+        together, apart = given.clone().requires_grad_(), given.clone().requires_grad_()
+        whole(together, targets).backward()
+        for logits, labels in zip(apart.chunk(4), targets.chunk(4)):
+            (parts(logits, labels) / 4).backward()
+        differences.append(relative_difference(apart.grad, together.grad))
+    assert differences[0] > 0.5 and differences[-1] < 0.05
