@@ -73,7 +73,7 @@ def compare(cfg: CfgNode, records: list[dict], inputs: list[dict]) -> tuple[np.n
     """Predicted and measured ratio of the classes that occur."""
     torch.manual_seed(1)
     model = build_model(cfg).train()
-    anchors = count_anchors(model, records, ImageSize(SIZE, SIZE))
+    anchors = count_anchors(model, records, ImageSize(SIZE, SIZE), batch_size=IMAGES_A_STEP)
     predicted = initial_regime(model.loss_cls, anchors, "f" * cfg.MODEL.RETINANET.NUM_CLASSES).ratio
     model.loss_cls.monitor()
     with EventStorage():

@@ -11,6 +11,7 @@ from detectron2.structures.boxes import matched_pairwise_iou
 from torch import Tensor
 
 from ..data import MosaicDataset, ResizeLongestEdge
+from ..losses.functional import step_weights
 from ..random_numbers import COUNT, random_numbers_given_back, seed_host
 from .retinanet import EQLRetinaNet
 
@@ -27,11 +28,15 @@ class AnchorCounts(NamedTuple):
         quality: float64 (C,), IoU of the positive anchors of each class with their objects, that of
             the boxes a detector begins with: the root of the mean cube, since the gradient of the
             quality focal loss goes by the cube. 0 without positives.
+        step_anchors, step_positives: the first two, each image with the weight that it has in the
+            mean of its steps, which are divided by their own positives.
     """
 
     num_anchors: float
     positives: Tensor
     quality: Tensor
+    step_anchors: float
+    step_positives: Tensor
 
 
 class ImageSize(NamedTuple):
@@ -68,18 +73,22 @@ def count_anchors(
     records: Sequence[dict],
     image_size: ImageSize | None,
     repeat_factors: Sequence[float] | None = None,
+    batch_size: int | None = None,
 ) -> AnchorCounts:
     """Label the anchors of training images as the detector does in training.
 
     Neither pixels nor random numbers are read: of a random size the middle one stands for all, and
-    crops are not known of. Of more than 1000 images as many, evenly spread, are labelled; the mean
-    number of positives of an instance in them then goes with all instances of each class.
+    crops and what a batch pads its smaller images with are not known of. Of more than 1000 images
+    as many, evenly spread, are labelled; the mean number of positives of an instance in them then
+    goes with all instances of each class.
 
     Args:
         model: on any device.
         records: training data in Detectron2's standard format, at least one.
         image_size: that images are resized to; None to take them as they are.
         repeat_factors: how often each record occurs in an epoch; None for once each.
+        batch_size: images of a step, in all processes together; None for as many that all steps
+            have the same positives.
 
     Returns:
         Means over images, each as often as it is repeated.
@@ -87,14 +96,24 @@ def count_anchors(
     repeats = _repeats(records, repeat_factors)
     chosen = _choose(records)
     images = ((repeats[i], _instances(records[i], image_size)) for i in chosen)
-    counts = _count(model, images)
+    counts, weights = _count(model, images, batch_size)
     if chosen.step == 1:
         return counts
-    weight = sum(repeats[i] for i in chosen)
-    of_chosen = _count_instances(model.num_classes, records, repeats, chosen).sum()
-    instances = _count_instances(model.num_classes, records, repeats, range(len(records)))
-    of_instance = weight * counts.positives.sum() / of_chosen.clamp(min=1)
-    return _shared(counts, of_instance * instances / sum(repeats))
+
+    def extended(mean: Tensor, repeats: Sequence[float]) -> tuple[float, Tensor]:
+        """Positives of an instance of the chosen images, and those of each class in an image."""
+        of_chosen = _count_instances(model.num_classes, records, repeats, chosen).sum()
+        of_instance = float(weight * mean.sum() / of_chosen.clamp(min=1e-10))
+        instances = _count_instances(model.num_classes, records, repeats, range(len(records)))
+        return of_instance, of_instance * instances / total
+
+    total, weight = sum(repeats), sum(repeats[i] for i in chosen)
+    of_instance, positives = extended(counts.positives, repeats)
+    # The others' positives are not counted: those of their instances say which weight they have.
+    numbers = (round(of_instance * len(_objects(record))) for record in records)
+    in_steps = [r * float(weights[min(n, len(weights) - 1)]) for r, n in zip(repeats, numbers)]
+    _, step_positives = extended(counts.step_positives, in_steps)
+    return _shared(counts, positives, step_positives)
 
 
 @torch.no_grad()
@@ -103,6 +122,7 @@ def count_mixed_anchors(
     records: Sequence[dict],
     mosaic: MosaicDataset,
     repeat_factors: Sequence[float] | None = None,
+    batch_size: int | None = None,
 ) -> AnchorCounts:
     """:func:`count_anchors` of images that are mixed.
 
@@ -116,21 +136,22 @@ def count_mixed_anchors(
         records: as above.
         mosaic: of these records.
         repeat_factors: how often each record occurs in an epoch; None for once each.
+        batch_size: as above.
     """
     repeats = _repeats(records, repeat_factors)
-    counts = _count(model, _mixed_instances(mosaic, repeats))
+    counts, _ = _count(model, _mixed_instances(mosaic, repeats), batch_size)
     occurrences = mosaic.occurrences(repeat_factors).tolist()
     instances = _count_instances(model.num_classes, records, occurrences, range(len(records)))
     share = instances / instances.sum().clamp(min=1e-10)
-    return _shared(counts, counts.positives.sum() * share)
+    return _shared(counts, counts.positives.sum() * share, counts.step_positives.sum() * share)
 
 
-def _shared(counts: AnchorCounts, positives: Tensor) -> AnchorCounts:
+def _shared(counts: AnchorCounts, positives: Tensor, step_positives: Tensor) -> AnchorCounts:
     """With positives that are shared out: a class that had none has the quality of all."""
     cubes = counts.quality**3 * counts.positives
     quality = (cubes.sum() / counts.positives.sum().clamp(min=1e-10)) ** (1 / 3)
     quality = counts.quality.where((counts.positives > 0) | (positives == 0), quality)
-    return counts._replace(positives=positives, quality=quality)
+    return counts._replace(positives=positives, quality=quality, step_positives=step_positives)
 
 
 def _repeats(records: Sequence[dict], repeat_factors: Sequence[float] | None) -> list[float]:
@@ -151,21 +172,37 @@ def _mixed_instances(
         yield repeats[i], instances
 
 
-def _count(model: EQLRetinaNet, images: Iterable[tuple[float, Instances]]) -> AnchorCounts:
-    """Means over images, of which each has a weight."""
-    weight = num_anchors = 0.0
-    # Ignored anchors are -1, background comes last.
-    positives = torch.zeros(model.num_classes + 2, dtype=torch.float64)
-    cubes = torch.zeros_like(positives)
-    for repeats, instances in images:
+def _count(
+    model: EQLRetinaNet, images: Iterable[tuple[float, Instances]], batch_size: int | None
+) -> tuple[AnchorCounts, Tensor]:
+    """Means over images, of which each has a weight, and step weights by number of positives."""
+    repeats, num_anchors, positives, cubes = [], [], [], []
+    num_labels = model.num_classes + 2  # ignored anchors are -1, background comes last
+    for weight, instances in images:
         labels, iou = _label_anchors(model, instances)
-        weight += repeats
-        num_anchors += repeats * int((labels >= 0).sum())
-        positives += repeats * torch.bincount(labels + 1, minlength=len(positives))
-        cubes += repeats * torch.bincount(labels + 1, iou.double() ** 3, len(positives))
-    positives, cubes = positives[1:-1], cubes[1:-1]
-    quality = (cubes / positives.clamp(min=1e-10)) ** (1 / 3)
-    return AnchorCounts(num_anchors / weight, positives / weight, quality)
+        repeats.append(weight)
+        num_anchors.append(int((labels >= 0).sum()))
+        positives.append(torch.bincount(labels + 1, minlength=num_labels)[1:-1].double())
+        cubes.append(torch.bincount(labels + 1, iou.double() ** 3, num_labels)[1:-1])
+    repeats, num_anchors, positives, cubes = (
+        torch.tensor(repeats, dtype=torch.float64),
+        torch.tensor(num_anchors, dtype=torch.float64),
+        torch.stack(positives),
+        torch.stack(cubes),
+    )
+    numbers = positives.sum(1).long()
+    share = torch.bincount(numbers, repeats) / repeats.sum()
+    weights = torch.ones_like(share) if batch_size is None else step_weights(share, batch_size)
+    in_steps = repeats * weights[numbers]
+    quality = (repeats @ cubes / (repeats @ positives).clamp(min=1e-10)) ** (1 / 3)
+    counts = AnchorCounts(
+        float(repeats @ num_anchors / repeats.sum()),
+        repeats @ positives / repeats.sum(),
+        quality,
+        float(in_steps @ num_anchors / repeats.sum()),
+        in_steps @ positives / repeats.sum(),
+    )
+    return counts, weights
 
 
 def _instances(record: dict, image_size: ImageSize | None) -> Instances:

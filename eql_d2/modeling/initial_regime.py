@@ -68,8 +68,13 @@ class InitialRegime:
         return (
             f"gradient ratio that the median class begins with, predicted  {medians}  (prior "
             f"{self.prior:g}, {self.anchors.num_anchors:,.0f} anchors an image, "
-            f"{self.anchors.positives.sum():.1f} of them positive)"
+            f"{self.anchors.positives.sum():.1f} of them positive{self.later})"
         )
+
+    @property
+    def later(self) -> str:
+        """That an equalized loss changes what is measured; empty for others."""
+        return f"; {self.loss}'s factor moves it from the second step on" * self.is_equalized
 
     @property
     def warning(self) -> str:
@@ -100,9 +105,11 @@ def predict_regime(
     """
     if data.mosaic is None:
         size = ImageSize.of_mapper(data.mapper)
-        anchors = count_anchors(model, data.records, size, data.repeat_factors)
+        counted = model, data.records, size
+        anchors = count_anchors(*counted, data.repeat_factors, data.batch_size)
     else:
-        anchors = count_mixed_anchors(model, data.records, data.mosaic, data.repeat_factors)
+        counted = model, data.records, data.mosaic
+        anchors = count_mixed_anchors(*counted, data.repeat_factors, data.batch_size)
     return initial_regime(model.loss_cls, anchors, groups)
 
 
@@ -122,14 +129,14 @@ def initial_regime(
     prior = 0.5 if loss.prior_prob is None else loss.prior_prob
     form = (loss.gamma, loss.alpha)
     quality = anchors.quality if loss.uses_quality else None
-    ratio = initial_ratio(prior, anchors.positives, anchors.num_anchors, *form, quality)
+    ratio = initial_ratio(prior, anchors.step_positives, anchors.step_anchors, *form, quality)
     suggested = prior
     for group in reversed(GROUP_NAMES):
-        index = torch.tensor([g == group for g in groups]) & (anchors.positives > 0)
+        index = torch.tensor([g == group for g in groups]) & (anchors.step_positives > 0)
         if index.any():
-            median = float(anchors.positives[index].quantile(0.5))
+            median = float(anchors.step_positives[index].quantile(0.5))
             quality = None if quality is None else float(quality[index].mean())
-            suggested = prior_for_ratio(TARGET_RATIO, median, anchors.num_anchors, *form, quality)
+            suggested = prior_for_ratio(TARGET_RATIO, median, anchors.step_anchors, *form, quality)
             break
     return InitialRegime(
         type(loss).__name__,

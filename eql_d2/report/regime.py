@@ -56,7 +56,8 @@ def regime_of_config(
         if cfg.DATALOADER.REPEAT_ROUNDING == "ceil":
             factors = factors.ceil()
     with building("the prediction", "MODEL and INPUT of the config"):
-        data = TrainingRecords(records, build_mapper(cfg, is_train=True), factors)
+        mapper = build_mapper(cfg, is_train=True)
+        data = TrainingRecords(records, mapper, factors, batch_size=cfg.SOLVER.IMS_PER_BATCH)
         return predict_regime(model, data, profile.table.groups.groups)
 
 
@@ -71,7 +72,7 @@ def regime_sentences(regime: InitialRegime) -> list[str]:
     anchors = regime.anchors
     sentences = [
         f"{regime.loss} with prior {regime.prior:g}; {anchors.num_anchors:,.0f} anchors an image, "
-        f"{float(anchors.positives.sum()):.1f} of them positive.",
+        f"{float(anchors.positives.sum()):.1f} of them positive{regime.later}.",
         f"With MODEL.EQL.PRIOR_PROB {regime.suggested_prior:.2g} the median class of the rarest "
         f"group would begin at {TARGET_RATIO:g}.",
     ]

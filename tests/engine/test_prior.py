@@ -145,3 +145,9 @@ def test_records_of_loaders_that_are_not_detectron2s_are_not_found(cfg):
     data = training_records(Trainer.build_train_loader(cfg))
     assert len(data.records) == 8 and data.mapper.is_train and data.repeat_factors is None
     assert training_records([{"image": 0}]) is None
+
+
+@pytest.mark.parametrize("grouped", [True, False])
+def test_images_of_a_step_are_known(cfg, grouped):
+    cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.ASPECT_RATIO_GROUPING = 4, grouped
+    assert training_records(Trainer.build_train_loader(cfg)).batch_size == 4

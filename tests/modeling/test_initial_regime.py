@@ -1,5 +1,7 @@
 """Anchors counted without pixels, and where the classes then begin, against real first steps."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -54,8 +56,8 @@ def first_step(model, records):
     generator = torch.Generator().manual_seed(1)
     inputs = []
     for record in records:
-        classes = torch.tensor([x["category_id"] for x in record["annotations"]])
-        boxes = torch.tensor([x["bbox"] for x in record["annotations"]], dtype=torch.float32)
+        classes = torch.tensor([x["category_id"] for x in record["annotations"]]).long()
+        boxes = torch.tensor([x["bbox"] for x in record["annotations"]]).float().reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
         instances = Instances((64, 80), gt_classes=classes)
         instances.gt_boxes = Boxes(boxes)
@@ -97,11 +99,16 @@ def test_images_count_as_often_as_they_are_repeated(cfg):
 
 def test_a_sample_of_many_images_stands_for_all(cfg, monkeypatch):
     model, records = build_model(cfg), records_of(5, 200)
-    everything = count_anchors(model, records, SIZE)
+    for number, record in enumerate(records):
+        del record["annotations"][number % 7 :]
+    everything = count_anchors(model, records, SIZE, batch_size=2)
     monkeypatch.setattr(anchor_counts, "_MOST_IMAGES", 70)
-    sampled = count_anchors(model, records, SIZE)
+    sampled = count_anchors(model, records, SIZE, batch_size=2)
     assert not torch.equal(sampled.positives, everything.positives)
     torch.testing.assert_close(sampled.positives, everything.positives, rtol=0.2, atol=0)
+    torch.testing.assert_close(sampled.step_positives, everything.step_positives, rtol=0.2, atol=0)
+    assert sampled.step_anchors == pytest.approx(everything.step_anchors, rel=0.05)
+    assert everything.step_anchors > 1.3 * everything.num_anchors
     assert sampled.num_anchors == pytest.approx(everything.num_anchors, rel=0.02)
 
 
@@ -181,6 +188,25 @@ def test_prediction_is_what_the_first_step_measures(cfg, prepare, loss):
     torch.testing.assert_close(regime.ratio, first_step(model, records), rtol=rtol, atol=0)
 
 
+def test_prediction_is_what_steps_of_two_images_accumulate(cfg):
+    """Over all pairs; each step is divided by its own positives, and the images differ in them."""
+    cfg.MODEL.EQL.LOSS = "FocalLoss"
+    model, records = build_model(cfg), records_of(5, 4)
+    torch.nn.init.zeros_(model.head.cls_score.weight)
+    for number, record in enumerate(records):
+        del record["annotations"][2 * number :]
+    for pair in itertools.product(records, repeat=2):
+        first_step(model, pair)
+    measured = model.loss_cls.statistics.ratio()
+    by_means, by_steps = (
+        initial_regime(model.loss_cls, count_anchors(model, records, SIZE, batch_size=b), "fffff")
+        for b in (None, 2)
+    )
+    torch.testing.assert_close(by_steps.ratio, measured, rtol=1e-3, atol=0)
+    seen = measured > 0
+    assert (by_means.ratio / measured)[seen].log().mean() > 0.2
+
+
 def test_prediction_for_1203_classes(cfg):
     """Of nine in ten classes within 15%, and in the mean within 3%."""
     cfg.MODEL.RETINANET.NUM_CLASSES, cfg.MODEL.EQL.PRIOR_PROB = 1203, 0.001
@@ -217,3 +243,4 @@ def test_a_loss_that_begins_as_its_baseline_is_told_from_one_that_does_not(cfg):
         cfg.MODEL.EQL.LOSS, cfg.MODEL.EQL.PRIOR_PROB = loss, prior
         regime = initial_regime(build_model(cfg).loss_cls, anchors, "ffccr")
         assert regime.is_baseline == expected, (loss, prior, regime)
+        assert ("EFL's factor moves it from the second step on" in str(regime)) == (loss == "EFL")

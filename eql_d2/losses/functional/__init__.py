@@ -6,7 +6,7 @@ Each is written in three forms, see :mod:`.backend`.
 
 from .backend import backend
 from .focal import class_focal_loss
-from .initial_ratio import initial_gradients, initial_ratio, prior_for_ratio
+from .initial_ratio import initial_gradients, initial_ratio, prior_for_ratio, step_weights
 from .results import LossSums
 from .seesaw import seesaw_margins
 from .sigmoid import weighted_sigmoid_cross_entropy

@@ -55,6 +55,35 @@ def initial_gradients(
     return of_positives * positive, of_negatives * negative
 
 
+def step_weights(share: Tensor, batch_size: int) -> Tensor:
+    r"""What the gradients of an image are multiplied by, in the mean of the steps that it is in.
+
+    A step divides by the positives of its batch, so those of an image with few count for more than
+    those of one with many: the ratio of the accumulated gradients is not that of the means. Of an
+    image with m positives, in a batch with images that are drawn with the others' share,
+
+    .. math:: w_m = \mathrm{E} \left[ \frac{1}{\max(m + m_2 + \dots + m_B, 1)} \right]
+
+    Args:
+        share: (M,), of the images that have 0, 1, ... M - 1 positives; adds up to 1.
+        batch_size: B, images of a step, in all processes together.
+
+    Returns:
+        float64 (M,), :math:`B w_m` times the mean number of positives, around 1: the more images a
+        step has, the nearer. 1 where no image has positives.
+    """
+    share = share.double()
+    largest = len(share) - 1
+    num_others = (batch_size - 1) * largest + 1  # what the other images of a batch may have
+    length = num_others + largest
+    spectrum = torch.fft.rfft(share, length) ** (batch_size - 1)
+    inverse = 1 / torch.arange(length, dtype=torch.float64).clamp(min=1)
+    # The correlation of both; what wraps around is cut off.
+    weights = torch.fft.irfft(torch.fft.rfft(inverse) * spectrum.conj(), length)[: len(share)]
+    mean = (share * torch.arange(len(share))).sum()
+    return mean * batch_size * weights if mean > 0 else torch.ones_like(share)
+
+
 def initial_ratio(
     prior: float,
     positives: Tensor,
@@ -68,7 +97,8 @@ def initial_ratio(
     .. math:: R_j = \frac{n_j \, g^+}{(N - n_j) \, g^-}
 
     A sample counts as a negative of all classes but its own. R does not depend on the number of
-    samples as such but on their share :math:`n_j / N` that is positive.
+    samples as such but on their share :math:`n_j / N` that is positive. Of a loss that is divided
+    by something else in each step both are means with the :func:`step_weights` of the images.
 
     Args:
         prior, gamma, alpha, quality: see :func:`initial_gradients`.

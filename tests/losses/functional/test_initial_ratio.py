@@ -1,5 +1,6 @@
 """The predicted gradient ratio against autograd, and against what the losses accumulate."""
 
+import itertools
 import math
 
 import pytest
@@ -8,7 +9,12 @@ import torch.nn.functional as F
 
 from eql_d2 import EFL, EQFL, EQL, EQLv2, FocalLoss, SigmoidCE
 from eql_d2.losses import FocalFamily
-from eql_d2.losses.functional import initial_gradients, initial_ratio, prior_for_ratio
+from eql_d2.losses.functional import (
+    initial_gradients,
+    initial_ratio,
+    prior_for_ratio,
+    step_weights,
+)
 
 C = 4
 LABELS = torch.tensor([0] * 6 + [1] * 3 + [2] + [C] * 190)
@@ -73,6 +79,25 @@ def test_is_what_a_loss_accumulates_in_its_first_step(loss_class, prior):
 def test_ratio_goes_by_the_share_of_the_positives():
     few, many = (initial_ratio(0.01, n * POSITIVES, n * 200, 2.0, 0.25) for n in (1, 7))
     torch.testing.assert_close(few, many)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3])
+def test_step_weights_are_the_means_over_all_batches(batch_size):
+    share = torch.tensor([0.2, 0.3, 0.0, 0.0, 0.5], dtype=torch.float64)
+    expected = []
+    for number in range(len(share)):
+        others = itertools.product(range(len(share)), repeat=batch_size - 1)
+        terms = (share[list(x)].prod() / max(number + sum(x), 1) for x in others)
+        expected.append(float(sum(terms)) * batch_size * 2.3)
+    assert step_weights(share, batch_size).tolist() == pytest.approx(expected)
+
+
+def test_step_weights_of_many_images_or_equal_ones_are_one():
+    for batch_size in (1, 16):
+        assert float(step_weights(torch.tensor([0.0, 0.0, 1.0]), batch_size)[2]) == pytest.approx(1)
+    many = step_weights(torch.tensor([0.0, 0.5, 0.5]), 2000)
+    torch.testing.assert_close(many, torch.ones_like(many), rtol=0, atol=2e-3)
+    assert step_weights(torch.tensor([1.0]), 4).tolist() == [1]
 
 
 @pytest.mark.parametrize("form", [(0.0, -1.0, None), (2.0, 0.25, None), (2.0, -1.0, 0.6)])
