@@ -2,12 +2,14 @@
 
 import contextlib
 import functools
+import operator
 import os
 from collections.abc import Callable, Sequence
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from ..exceptions import InputError
+from ..files import read_json
 from .datasets.open_images.classes import read_categories
 
 KINDS = ("thing_classes", "stuff_classes")
@@ -25,11 +27,26 @@ def class_names(dataset_name: str, kind: str = "thing_classes") -> list[str] | N
     metadata = MetadataCatalog.get(dataset_name)
     if metadata.get(kind) is not None:
         return list(metadata.get(kind))
-    is_open_images = metadata.get("evaluator_type") == "open_images" and kind == "thing_classes"
-    if is_open_images and os.path.isfile(metadata.json_file):
+    evaluator_type, json_file = metadata.get("evaluator_type"), metadata.get("json_file")
+    # Detectron2's register_coco_instances names the classes when they are loaded, by their ids.
+    readers = {"open_images": read_categories, "coco": _categories_by_id}
+    if kind == "thing_classes" and evaluator_type in readers and os.path.isfile(json_file or ""):
         with contextlib.suppress(InputError):  # whoever loads the data will say what is wrong
-            return [category["name"] for category in read_categories(metadata.json_file)]
+            return [category["name"] for category in readers[evaluator_type](json_file)]
     return None
+
+
+def _categories_by_id(json_file: str) -> Sequence[dict]:
+    return _read_categories_by_id(json_file, os.stat(json_file).st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=32)  # of a file as it is now
+def _read_categories_by_id(json_file: str, modified: int) -> Sequence[dict]:
+    content = read_json(json_file)
+    try:
+        return sorted(content["categories"], key=operator.itemgetter("id", "name"))
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{json_file!r} has no categories with id and name") from error
 
 
 def adopt_training_classes(training: Sequence[str], test: Sequence[str]) -> None:
@@ -124,7 +141,10 @@ def _takes_another_list(name: str, own: list[str], kind: str) -> bool:
 
 def _adopt(name: str, wanted: dict[str, list[str]], training: Sequence[str]) -> None:
     """Register the data set anew, with each of its classes at its place in a wanted list."""
-    load, own = DatasetCatalog[name], MetadataCatalog.get(name).as_dict()
+    metadata = MetadataCatalog.get(name)
+    if metadata.get("evaluator_type") == "coco" and metadata.get("thing_classes") is None:
+        DatasetCatalog.get(name)  # which sets the classes of the file
+    load, own = DatasetCatalog[name], metadata.as_dict()
     metadata = own | wanted | {"before_adoption": (load, own)}
     index_of = {}
     for kind, classes in wanted.items():
@@ -141,7 +161,8 @@ def _adopt(name: str, wanted: dict[str, list[str]], training: Sequence[str]) -> 
         missing = sorted(set(range(len(wanted["thing_classes"]))) - set(ids.values()))
         ids |= dict(zip(range(max(ids) + 1, max(ids) + 1 + len(missing)), missing))
         metadata["thing_dataset_id_to_contiguous_id"] = ids
-    _register_anew(name, functools.partial(_load_with_classes, load, things, labels), metadata)
+    load = functools.partial(_load_with_classes, name, load, own, things, labels)
+    _register_anew(name, load, metadata)
 
 
 def _check_subset(name: str, own: list[str], training: Sequence[str], classes: list[str]) -> None:
@@ -166,13 +187,26 @@ def _register_anew(name: str, load: Callable[[], list[dict]], metadata: dict) ->
     DatasetCatalog.remove(name)
     MetadataCatalog.remove(name)
     DatasetCatalog.register(name, load)
+    _set_metadata(name, metadata)
+
+
+def _set_metadata(name: str, metadata: dict) -> None:
     MetadataCatalog.get(name).set(**{k: v for k, v in metadata.items() if k != "name"})
 
 
 def _load_with_classes(
-    load: Callable[[], list[dict]], things: list[int] | None, labels: list[int] | None
+    name: str,
+    load: Callable[[], list[dict]],
+    own: dict,
+    things: list[int] | None,
+    labels: list[int] | None,
 ) -> list[dict]:
-    records = load()
+    adopted = MetadataCatalog.pop(name)
+    _set_metadata(name, own)  # Detectron2's functions set the classes of the file, or see the same
+    try:
+        records = load()
+    finally:
+        MetadataCatalog[name] = adopted
     for record in records:
         if labels is not None:
             record["label_index"] = labels

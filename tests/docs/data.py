@@ -14,9 +14,9 @@ from tests.reference.foreign_models import mmdet_mask_rcnn, random_tensor
 def make_boxes(folder: Path) -> None:
     """``train.json``, ``val.json`` in COCO format and ``images/``: five classes, eight images."""
     (folder / "images").mkdir(exist_ok=True)
-    for split in ("train", "val"):
+    for seed, split in enumerate(("train", "val")):
         (folder / "images" / split).mkdir()
-        content = make_annotations(folder / "images" / split, federated=False)
+        content = make_annotations(folder / "images" / split, seed=seed, federated=False)
         for image in content["images"]:
             image["file_name"] = f"{split}/{image['file_name']}"
         (folder / f"{split}.json").write_text(json.dumps(content))
@@ -25,13 +25,13 @@ def make_boxes(folder: Path) -> None:
 def make_classes(folder: Path) -> None:
     """``photos/train/`` and ``photos/val/``, a folder of images for each of six classes."""
     make_class_folders(folder / "photos/train", [12, 8, 6, 4, 3, 2])
-    make_class_folders(folder / "photos/val", [2] * 6)
+    make_class_folders(folder / "photos/val", [2] * 6, seed=1)
 
 
 def make_masks(folder: Path) -> None:
     """``scenes/train`` and ``scenes/val`` with images and label maps, ``classes.txt``."""
-    for split in ("train", "val"):
-        make_mask_folder(folder / "scenes" / split)
+    for seed, split in enumerate(("train", "val")):
+        make_mask_folder(folder / "scenes" / split, seed=seed)
     (folder / "classes.txt").symlink_to("scenes/train/classes.txt")
 
 

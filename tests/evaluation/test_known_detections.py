@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from detectron2.data import DatasetCatalog
+from detectron2.data.datasets import register_coco_instances
 from detectron2.structures import Boxes, Instances
 
 from eql_d2 import InputError
@@ -127,6 +128,19 @@ def test_an_object_to_be_ignored_counts_nowhere(register, federated, is_found, t
     assert evaluate_truth(evaluator, content)["AP"] == pytest.approx(100, abs=1e-9)
     table = json.loads((tmp_path / "per_category_bbox.json").read_text())
     assert [row["instance_count"] for row in table] == counts.tolist()
+
+
+def test_data_that_detectron2_registers_are_told_by_names_too(register, tmp_path):
+    """Their classes are known when they are loaded: perfect detections had AP 0, without a line."""
+    content = register("as_val", permuted)
+    register("as_train", lambda content: None)
+    for name in ("train", "val"):
+        json_file, images = tmp_path / f"as_{name}.json", tmp_path / f"as_{name}"
+        register_coco_instances(name, {}, str(json_file), str(images))
+    for _ in range(2):
+        evaluator = build_evaluator("val", None, training_datasets="train")
+        assert evaluate_truth(evaluator, content)["AP"] == pytest.approx(100, abs=1e-9)
+        assert DatasetCatalog.get("val")[0]["annotations"][0]["category_id"] == 0
 
 
 def test_a_script_whose_test_data_have_another_class_is_refused(register):
