@@ -31,6 +31,7 @@ from .datasets import (
     register_open_images,
     register_own_data,
 )
+from .exposure import CategoriesOfImages, Exposure
 from .mosaic import MosaicDataset, MosaicMixup
 from .numbered_dataset import NumberedDataset
 from .resumable_loader import ResumableLoader, resumable

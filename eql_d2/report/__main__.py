@@ -64,6 +64,13 @@ def get_parser(prog: str) -> argparse.ArgumentParser:
         metavar="T",
         help="of --data: threshold of repeat factor sampling (%(default)s)",
     )
+    parser.add_argument(
+        "--dose",
+        type=float,
+        metavar="TIMES",
+        help="of --data, instead of --repeat-threshold: find the threshold that shows the median "
+        "rare category so many times as often, at equal steps",
+    )
     return parser
 
 
@@ -76,7 +83,8 @@ def main(prog: str = "python -m eql_d2.report") -> None:
         parser.error("--config-file goes with --data")
     try:
         if args.data:
-            profile = profile_data(args.data, tuple(args.thresholds), args.repeat_threshold)
+            rules = tuple(args.thresholds), args.repeat_threshold, args.dose
+            profile = profile_data(args.data, *rules)
             print(profile_text(profile), end="\n\n")
             regime = None
             if args.config_file:

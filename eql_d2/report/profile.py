@@ -9,7 +9,15 @@ from typing import NamedTuple
 import numpy as np
 from tabulate import tabulate
 
-from ..data import GROUP_NAMES, SHOT_NAMES, CategoryTable, Limits, count_categories
+from ..data import (
+    GROUP_NAMES,
+    SHOT_NAMES,
+    CategoriesOfImages,
+    CategoryTable,
+    Exposure,
+    Limits,
+    count_categories,
+)
 from ..data.category_groups import WITHOUT_IMAGE, group_by_images
 from ..data.datasets.class_folders import read_class_folder
 from ..data.datasets.json_instances import read_json_instances
@@ -28,9 +36,7 @@ class DataProfile(NamedTuple):
         name: of the file or folder.
         table: of the categories.
         thresholds: most images of a rare and of a common category.
-        repeat_threshold: t of :func:`repeat_factors`.
-        repeat_factors: float64 (C,), nan for a category without images.
-        repeated_images: images of an epoch with repeat factor sampling.
+        exposure: what repeat factor sampling does to the categories.
         records: the data in Detectron2's standard format.
         group_names: of the task, by the keys of the groups.
     """
@@ -38,9 +44,7 @@ class DataProfile(NamedTuple):
     name: str
     table: CategoryTable
     thresholds: tuple[int, int]
-    repeat_threshold: float
-    repeat_factors: np.ndarray
-    repeated_images: float
+    exposure: Exposure
     records: Sequence[dict]
     group_names: Mapping[str, str]
 
@@ -54,6 +58,7 @@ def profile_data(
     path: str | os.PathLike,
     thresholds: tuple[int, int] = (10, 100),
     repeat_threshold: float = REPEAT_THRESHOLD,
+    dose: float | None = None,
 ) -> DataProfile:
     """Count a data set that need not be registered; crowd regions do not count.
 
@@ -61,9 +66,12 @@ def profile_data(
         path: annotations in COCO or LVIS format, or a folder of class folders.
         thresholds: most images of a rare and of a common category.
         repeat_threshold: images of categories in a smaller share of the images are repeated.
+        dose: in its place, how often the median category of the rarest group is to be shown, among
+            equally many images and compared with no repetition; the threshold is found.
 
     Raises:
-        InputError: the data cannot be read, or no image is annotated.
+        InputError: the data cannot be read, or no image is annotated; the threshold is no share of
+            the images, or none gives the dose.
     """
     path = os.fspath(path)
     if os.path.isdir(path):
@@ -75,40 +83,19 @@ def profile_data(
     if counts.num_images == 0:
         raise InputError(f"{path} has no annotated image: there is nothing to count")
     table = CategoryTable(counts, group_by_images(counts.image_count, thresholds, group_names))
-    factors = repeat_factors(counts.image_count, counts.num_images, repeat_threshold)
-    of_images = [
-        max(factors[annotation["category_id"]] for annotation in annotations)
-        for record in records
-        if (annotations := [a for a in record["annotations"] if not a.get("iscrowd", 0)])
-    ]
+    images = CategoriesOfImages(records, len(names))
+    if dose is not None:
+        groups = np.array(table.groups.groups)
+        rarest = next(group for group in "rcf" if group in groups)
+        repeat_threshold = images.threshold_for(dose, groups == rarest)
     return DataProfile(
         Path(path).name,
         table,
         tuple(thresholds),
-        repeat_threshold,
-        factors,
-        float(np.sum(of_images)),
+        images.exposure(repeat_threshold),
         records,
         group_names,
     )
-
-
-def repeat_factors(image_count: np.ndarray, num_images: int, threshold: float) -> np.ndarray:
-    r"""Repeat factor of each category, :math:`\max(1, \sqrt{t / f})`, f its share of the images.
-
-    An image is repeated as often as the category in it that has the largest factor says, as
-    Detectron2's ``RepeatFactorTrainingSampler`` does.
-
-    Args:
-        image_count: (C,).
-        num_images: annotated images.
-        threshold: t.
-
-    Returns:
-        float64 (C,), nan for a category without images.
-    """
-    share = np.where(image_count > 0, image_count, np.nan) / num_images
-    return np.maximum(1, np.sqrt(threshold / share))
 
 
 def gini(counts: np.ndarray) -> float:
@@ -132,8 +119,11 @@ def profile_facts(profile: DataProfile) -> list[tuple[str, str]]:
         "imbalance, most over fewest images": _imbalance(images[seen]),
         "imbalance, most over fewest instances": _imbalance(instances[seen]),
     }
-    sampled = f"images of an epoch with repeat factor sampling (t = {profile.repeat_threshold:g})"
-    facts[sampled] = f"{profile.repeated_images:,.0f}"
+    exposure = profile.exposure
+    sampled = f"with repeat factor sampling, t = {exposure.threshold:.3g}: images of a pass"
+    length = exposure.pass_length
+    facts[sampled] = f"{counts.num_images * length:,.0f} ({length:.2f} times as many)"
+    facts["images that it repeats"] = f"{exposure.repeated_share:.1%}"
     if missing:
         more = f", and {len(missing) - 20:,} more" if len(missing) > 20 else ""
         facts[f"categories without images ({len(missing):,})"] = ", ".join(missing[:20]) + more
@@ -141,7 +131,8 @@ def profile_facts(profile: DataProfile) -> list[tuple[str, str]]:
 
 
 def profile_groups(profile: DataProfile) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of the table by frequency group."""
+    """Header and rows of the table by frequency group; the last three columns, means of the
+    categories, are of repeat factor sampling, see :class:`eql_d2.data.Exposure`."""
     images, instances = profile.table.counts.image_count, profile.table.counts.instance_count
     groups = np.array(profile.table.groups.groups)
     rare, common = profile.thresholds
@@ -152,9 +143,12 @@ def profile_groups(profile: DataProfile) -> tuple[list[str], list[list[str]]]:
     masks |= {f"{names[group]} ({limit})": groups == group for group, limit in limits.items()}
     if not has_image.all():
         masks[names[WITHOUT_IMAGE]] = ~has_image
+    exposure = profile.exposure
+    of_rfs = (exposure.repeat_factors, ".2f"), (exposure.at_equal_steps, ".2f")
+    of_rfs = (*of_rfs, (exposure.lost, ".1%"))
     rows = []
     for name, index in masks.items():
-        factors = profile.repeat_factors[index & (images > 0)]
+        shown = index & (images > 0)
         rows.append(
             [
                 name,
@@ -162,12 +156,15 @@ def profile_groups(profile: DataProfile) -> tuple[list[str], list[list[str]]]:
                 f"{np.median(images[index]):,.0f}" if index.any() else "–",
                 f"{instances[index].sum():,}",
                 f"{instances[index].sum() / instances.sum():.1%}",
-                f"{factors.mean():.2f}" if len(factors) else "–",
-                f"{factors.max():.2f}" if len(factors) else "–",
+                *(
+                    f"{values[shown].mean():{form}}" if shown.any() else "–"
+                    for values, form in of_rfs
+                ),
             ]
         )
     header = ["group", "categories", "images (median)", "instances", "share of the instances"]
-    return [*header, "mean repeat factor", "largest"], rows
+    of_rfs = ["mean repeat factor", "shown at equal steps", "lost by sharing images"]
+    return [*header, *of_rfs], rows
 
 
 def profile_text(profile: DataProfile) -> str:

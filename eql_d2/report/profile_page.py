@@ -30,7 +30,11 @@ def write_profile(
     """
     name = Path(profile.name).stem
     path = Path("output") / "profile" / name / "report.html" if path is None else Path(path)
-    factors = rounded("repeat factor", "number", profile.repeat_factors, 4)
+    exposure = profile.exposure
+    columns = [
+        rounded("repeat factor", "number", exposure.repeat_factors, 4),
+        rounded("shown at equal steps", "number", exposure.at_equal_steps, 4),
+    ]
     write_page(
         path,
         "profile.html",
@@ -39,7 +43,7 @@ def write_profile(
         facts=profile_facts(profile),
         regime=None if regime is None else (regime_rows(regime), regime_sentences(regime)),
         figures=save_figures([draw_profile(profile)], path.parent / "figures"),
-        table=TableOfCategories(profile.categories, profile.group_names, [("", [factors])]),
+        table=TableOfCategories(profile.categories, profile.group_names, [("", columns)]),
     )
     return path
 
@@ -53,9 +57,15 @@ def draw_profile(profile: DataProfile) -> ReportFigure:
     curves = Curve(instances, VERMILLION, "instances"), Curve(images, BLUE, "images")
     draw_categories(left, categories, names, curves, log=True)
     legend_below(figure, [left])
-    draw_categories(right, categories, names, [Curve(profile.repeat_factors, BLUE)])
-    right.set_ylabel(f"repeat factor, t = {profile.repeat_threshold:g}")
+    exposure = profile.exposure
+    curves = (
+        Curve(exposure.repeat_factors, BLUE, "repeat factor"),
+        Curve(exposure.at_equal_steps, VERMILLION, "shown at equal steps"),
+    )
+    draw_categories(right, categories, names, curves)
+    right.set_ylabel(f"times as often, t = {exposure.threshold:.3g}")
     right.set_ylim(bottom=0)
+    legend_below(figure, [right])
     groups = profile.table.groups.groups
     shown = [group for group in names if group in "fcr" or group in groups]
     sizes = ", ".join(f"{groups.count(group):,} {names[group]}" for group in shown)
@@ -66,6 +76,7 @@ def draw_profile(profile: DataProfile) -> ReportFigure:
         f"{len(groups):,} categories in {num_images:,} images, most frequent first: {sizes}. The "
         f"most frequent is in {images.max():,} images, the rarest in {images.min():,}; Gini "
         f"coefficient {gini(images):.2f}. With repeat factor sampling images of the rarest are "
-        f"repeated {np.nanmax(profile.repeat_factors):.2f} times.",
+        f"repeated {np.nanmax(exposure.repeat_factors):.2f} times; what is left of it among "
+        "equally many images, shared with frequent categories as they are, is the second curve.",
         figure,
     )

@@ -13,7 +13,7 @@ from eql_d2 import InputError
 from eql_d2.data.datasets.json_instances import load_json_instances
 from eql_d2.report import __main__ as command
 from eql_d2.report import regime
-from eql_d2.report.profile import gini, profile_data, profile_facts, profile_groups, repeat_factors
+from eql_d2.report.profile import gini, profile_data, profile_facts, profile_groups
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_counts_groups_and_factors(json_file):
     assert list(profile.table.counts.image_count) == [8, 4, 2, 2, 1, 0]
     assert [category["group"] for category in profile.categories] == list("ffccr0")
     expected = [1, 1, np.sqrt(2), np.sqrt(2), 2, np.nan]
-    np.testing.assert_allclose(profile.repeat_factors, expected)
+    np.testing.assert_allclose(profile.exposure.repeat_factors, expected)
     facts = dict(profile_facts(profile))
     assert facts["imbalance, most over fewest images"] == "8 (8 to 1)"
     assert facts["categories without images (1)"] == "<b>nowhere</b>"
@@ -54,10 +54,24 @@ def test_repeat_factors_are_those_of_detectron2(json_file):
     records = load_json_instances("profile_test", str(json_file), "")
     MetadataCatalog.remove("profile_test")
     theirs = RepeatFactorTrainingSampler.repeat_factors_from_category_frequency(records, 0.6)
-    profile = profile_data(json_file, repeat_threshold=0.6)
-    assert profile.repeated_images == pytest.approx(theirs.sum().item(), rel=1e-6)
-    factors = repeat_factors(np.array([1, 4]), 8, 0.6)
-    assert set(np.float32(factors)) <= set(theirs.numpy())
+    exposure = profile_data(json_file, repeat_threshold=0.6).exposure
+    assert exposure.pass_length == pytest.approx(theirs.mean().item(), rel=1e-6)
+    assert set(theirs.numpy()) <= set(np.float32(exposure.repeat_factors))
+
+
+def test_a_dose_stands_in_for_a_threshold(json_file, tmp_path, monkeypatch, capsys):
+    """In words of the tables, and refused in one line where nothing gives it."""
+    arguments = ["report", "--data", str(json_file), "--output", str(tmp_path / "page.html")]
+    monkeypatch.setattr(sys, "argv", [*arguments, "--thresholds", "1", "3", "--dose", "1.01"])
+    command.main()
+    text = capsys.readouterr().out
+    (rare,) = [line for line in text.splitlines() if line.startswith("| rare")]
+    assert rare.split("|")[7].strip() == "1.01" and "lost by sharing images" in text
+    for words in (["--dose", "50"], ["--repeat-threshold", "1.5"]):
+        monkeypatch.setattr(sys, "argv", [*arguments, *words])
+        with pytest.raises(SystemExit) as stop:
+            command.main()
+        assert stop.value.code.startswith("error: ") and "\n" not in stop.value.code
 
 
 def test_nothing_is_left_registered(json_file):
