@@ -28,8 +28,9 @@ class AnchorCounts(NamedTuple):
         quality: float64 (C,), IoU of the positive anchors of each class with their objects, that of
             the boxes a detector begins with: the root of the mean cube, since the gradient of the
             quality focal loss goes by the cube. 0 without positives.
-        step_anchors, step_positives: the first two, each image with the weight that it has in the
-            mean of its steps, which are divided by their own positives.
+        step_anchors: as ``num_anchors``, each image with the weight that it has in the mean of its
+            steps, which are divided by their own positives.
+        step_positives: as ``positives``, so weighted; float64 (C,).
     """
 
     num_anchors: float

@@ -62,7 +62,7 @@ def step_weights(share: Tensor, batch_size: int) -> Tensor:
     those of one with many: the ratio of the accumulated gradients is not that of the means. Of an
     image with m positives, in a batch with images that are drawn with the others' share,
 
-    .. math:: w_m = \mathrm{E} \left[ \frac{1}{\max(m + m_2 + \dots + m_B, 1)} \right]
+    .. math:: w_m = \mathrm{E} \left[ \frac{1}{\max(m + m_2 + \ldots + m_B, 1)} \right]
 
     Args:
         share: (M,), of the images that have 0, 1, ... M - 1 positives; adds up to 1.
