@@ -7,7 +7,7 @@ import matplotlib
 import numpy as np
 from tabulate import tabulate
 
-from ..study.results import read_metrics
+from ..report.metrics import read_metrics
 from .comparisons import Task
 
 matplotlib.use("Agg")
@@ -16,7 +16,7 @@ import matplotlib.pyplot as plt
 
 def group_values(task: Task, output: Path) -> list[float]:
     """The last results of a training, in the order of ``task.groups``."""
-    lines = reversed(read_metrics(output))
+    lines = reversed(read_metrics(output).lines)
     results = next(line for line in lines if task.groups.keys() <= line.keys())
     return [results[key] for key in task.groups]
 

@@ -71,6 +71,16 @@ def read_evaluation(path: str | os.PathLike) -> dict:
     if not isinstance(content, dict) or content.get("version") != _VERSION:
         raise InputError(f"{path} is no evaluation.json of this version: evaluate again")
     keys = {"dataset": str, "evaluator": str, "versions": dict, "groups": dict, "results": dict}
-    if not all(isinstance(content.get(key), kind) for key, kind in keys.items()):
+    valid = all(isinstance(content.get(key), kind) for key, kind in keys.items())
+    valid = valid and isinstance(content["groups"].get("rule"), str | None)
+    if not (valid and _are_results(content["results"])):
         raise InputError(f"{path} is damaged: evaluate again (train_net.py --eval-only)")
     return content
+
+
+def _are_results(results: dict) -> bool:
+    return all(
+        isinstance(metrics, dict)
+        and all(isinstance(value, int | float | None) for value in metrics.values())
+        for metrics in results.values()
+    )

@@ -14,6 +14,7 @@ from ..evaluation.evaluation_json import FILE, read_evaluation
 from ..exceptions import InputError
 from ..gradient_record import GradientRecordData, read_record
 from ..tasks import TASKS, task_of, task_of_results
+from .metrics import read_metrics
 
 _SCORES = ("AP", "accuracy", "IoU")
 # A key of metrics.json that an evaluation wrote: task/metric, or data set/task/metric.
@@ -116,7 +117,8 @@ def group_names(run: Run, task: str | None = None) -> Mapping[str, str]:
 
 def _load_record(run: Run) -> None:
     record = read_record(run.output_dir)
-    if not _are_numbers(record.categories, "image_count", "instance_count"):
+    kinds = {"image_count": int | None, "instance_count": int | None, "group": str | None}
+    if not all(isinstance(row.get(key), kinds[key]) for row in record.categories for key in kinds):
         raise InputError(f"{run.output_dir / 'gradient_record.json'} is damaged: train again")
     run.record, run.iterations = record, int(record.iterations[-1])
     if not record.is_complete:
@@ -128,21 +130,14 @@ def _load_record(run: Run) -> None:
 
 def _load_metrics(run: Run) -> None:
     path = run.output_dir / "metrics.json"
-    text = _read_text(path, "there are no results of an evaluation")
-    damaged, last = [], None
-    for number, line in enumerate(text.splitlines(), start=1):
-        try:
-            values = dict(json.loads(line))
-        except (ValueError, TypeError):
-            damaged.append(number)
-            continue
-        if type(values.get("iteration", 0)) is not int:
-            damaged.append(number)
-            continue
+    if not path.exists():
+        raise InputError(f"{path} does not exist: there are no results of an evaluation")
+    lines, damaged = read_metrics(run.output_dir)
+    last = None
+    for values in lines:
         if "total_loss" in values:
             last = values.get("iteration", last)
         results = {key: value for key, value in values.items() if _EVALUATED.fullmatch(key)}
-        results = {key: x for key, x in results.items() if isinstance(x, int | float)}
         run.metrics = results or run.metrics
     if last is not None:
         run.iterations = max(last + 1, run.iterations or 0)

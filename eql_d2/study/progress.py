@@ -8,8 +8,8 @@ from typing import TextIO
 
 import numpy as np
 
+from ..report.metrics import read_metrics
 from .plan import Trial
-from .results import read_metrics
 
 
 def progress_line(
@@ -29,7 +29,7 @@ def progress_line(
     """
     states, times, finished = [], [], steps
     for trial in running:
-        lines = [line for line in read_metrics(trial.folder) if "total_loss" in line]
+        lines = [line for line in read_metrics(trial.folder).lines if "total_loss" in line]
         step = lines[-1]["iteration"] + 1 if lines else 0
         steps += step
         times += [line["time"] for line in lines if "time" in line]

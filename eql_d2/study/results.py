@@ -1,6 +1,5 @@
 """Numbers of a study: what the trials have left, means over seeds, differences to the baseline."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from ..data import GROUP_NAMES
 from ..evaluation.evaluation_json import FILE, read_evaluation
 from ..files import read_json
+from ..report.metrics import read_metrics
 from ..tasks import TASKS
 from .plan import Study, Trial
 
@@ -110,24 +110,12 @@ def metrics_of(folder: Path) -> dict[str, float]:
             for metric in known:
                 if values.get(metric) is not None:
                     metrics[f"{prefix}{name}/{metric}"] = values[metric]
-    lines = read_metrics(folder)
+    lines = read_metrics(folder).lines
     groups = [RATIO + name.replace(" ", "_") for name in reversed(GROUP_NAMES.values())]
     logged = next((line for line in reversed(lines) if line.keys() & set(groups)), {})
     metrics |= {group: logged[group] for group in groups if group in logged}
     times = [line["time"] for line in lines if "time" in line]
     return metrics | ({STEP_SECONDS: float(np.median(times))} if times else {})
-
-
-def read_metrics(folder: Path) -> list[dict]:
-    """Lines of ``metrics.json``; one that is being written is left out."""
-    lines = []
-    path = folder / "metrics.json"
-    for text in path.read_text().splitlines() if path.exists() else ():
-        try:
-            lines.append(json.loads(text))
-        except ValueError:
-            continue
-    return lines
 
 
 def summarize(outcomes: Sequence[Outcome], baseline: str) -> list[Summary]:

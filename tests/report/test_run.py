@@ -109,6 +109,21 @@ DAMAGES = {
         lambda f: (f / "metrics.json").open("a").write('{"iteration": "9", "total_loss": 1.0}\n'),
         "line 3 is damaged or not complete (1 such in all): left out",
     ),
+    "a list for a group": (
+        lambda f: (f / "gradient_record.json").write_text(
+            (f / "gradient_record.json").read_text().replace('"group": "f"', '"group": []')
+        ),
+        "gradient_record.json is damaged",
+    ),
+    "a number for a rule": (
+        lambda f: (f / "inference/my_val/evaluation.json").write_text(
+            json.dumps(
+                json.loads((f / "inference/my_val/evaluation.json").read_text())
+                | {"groups": {"rule": 7}}
+            )
+        ),
+        "evaluation.json is damaged",
+    ),
     "no evaluation": (lambda f: table_path(f).unlink(), "no per_category_*.json"),
     "table cut": (lambda f: cut(table_path(f), -9), "is damaged: evaluate again"),
     "table of text": (lambda f: table_path(f).write_text('[{"name": 1, "AP": "x"}]'), "is damaged"),

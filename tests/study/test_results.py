@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from eql_d2 import InputError
+from eql_d2.report.metrics import read_metrics
 from eql_d2.study.plan import Trial
 from eql_d2.study.results import (
     Outcome,
     bootstrap_interval,
     metrics_of,
-    read_metrics,
     summarize,
 )
 
@@ -110,7 +110,10 @@ def test_numbers_of_a_trial_are_results_last_ratios_and_the_median_time(tmp_path
         ("gradient_ratio/frequent", 0.6),
         ("seconds_per_step", 2.0),
     ]
-    assert read_metrics(tmp_path) == lines
+    # Neither a text for a time, nor half a line
+    (tmp_path / "metrics.json").write_text(text + '{"iteration": 5, "time": "2"}\n{"iterat')
+    assert metrics_of(tmp_path)["seconds_per_step"] == 2.0
+    assert read_metrics(tmp_path) == (lines, [4, 5])
     assert metrics_of(tmp_path / "nothing") == {}
 
 
