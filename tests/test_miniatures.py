@@ -7,17 +7,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets.builtin import (
     register_all_ade20k,
     register_all_coco,
     register_all_lvis,
 )
+from detectron2.structures import Boxes, Instances
 from PIL import Image
 
 from eql_d2.checkpoint.torchvision_resnet import is_torchvision_resnet
 from eql_d2.data import category_table
-from eql_d2.data.datasets.builtin import register_builtin_image_lists, register_builtin_open_images
+from eql_d2.data.datasets.builtin import (
+    register_builtin_image_lists,
+    register_builtin_lvis_tests,
+    register_builtin_open_images,
+)
+from eql_d2.evaluation import build_evaluator
 from tests.miniatures import make_miniatures, weights
 
 
@@ -41,6 +48,7 @@ def catalogs(root, monkeypatch):
         register_builtin_image_lists,
     ):
         register(str(root))
+    register_builtin_lvis_tests()
 
 
 def images_are_there(records):
@@ -87,6 +95,27 @@ def test_lvis(root, version, num_classes, sizes):
             assert {categories[i]["frequency"] for i in present} == set("rcf")
             assert set(image["not_exhaustive_category_ids"]) <= present
             assert image["neg_category_ids"] and not present & set(image["neg_category_ids"])
+
+
+def test_the_test_data_of_lvis_have_no_annotations_and_are_written(root, tmp_path):
+    """A KeyError of Detectron2's loader, and one of its evaluator."""
+    data = json.loads((root / "lvis/lvis_v1_val.json").read_text())
+    del data["annotations"]
+    keys = {"id", "width", "height", "coco_url"}
+    data["images"] = [{k: image[k] for k in keys} for image in data["images"]]
+    (root / "lvis/lvis_v1_image_info_test_dev.json").write_text(json.dumps(data))
+    records = DatasetCatalog.get("lvis_v1_test_dev")
+    assert images_are_there(records) == 3 and not any(r["annotations"] for r in records)
+    files = {record["file_name"] for record in DatasetCatalog.get("lvis_v1_val")}
+    assert {record["file_name"] for record in records} == files
+    evaluator = build_evaluator("lvis_v1_test_dev", str(tmp_path), training_datasets="lvis_v1_val")
+    evaluator.reset()
+    found = Instances((9, 9), scores=torch.ones(1), pred_classes=torch.tensor([1202]))
+    found.pred_boxes = Boxes([[1.0, 2.0, 4.0, 4.0]])
+    evaluator.process(records[:1], [{"instances": found}])
+    assert evaluator.evaluate() == {}
+    (written,) = json.loads((tmp_path / "lvis_bbox_results.json").read_text())
+    assert written["image_id"] == records[0]["image_id"] and written["category_id"] == 1203
 
 
 def test_open_images_is_converted_from_the_files_of_the_challenge(root):

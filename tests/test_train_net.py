@@ -217,12 +217,12 @@ def test_bad_options_end_with_one_line(config, data):
     assert "'nowhere.pth' does not exist" in message("d", "MODEL.WEIGHTS", "nowhere.pth")
 
 
-def test_eql_without_a_training_annotation_ends_with_one_line(config, data):
+def test_training_data_without_an_annotation_end_with_one_line(config, data):
     annotations = json.loads((data / "train.json").read_text())
     annotations["annotations"] = []
     (data / "train.json").write_text(json.dumps(annotations))
-    opts = ("MODEL.EQL.LOSS", "EQL", "DATALOADER.FILTER_EMPTY_ANNOTATIONS", "False")
-    assert "no annotated image" in refused(config, data, opts=opts)
+    opts = ("DATALOADER.FILTER_EMPTY_ANNOTATIONS", "False")
+    assert "training data 'a_train' have no annotations" in refused(config, data, opts=opts)
 
 
 def test_missing_files_end_with_one_line(config, data):

@@ -32,6 +32,7 @@ from .datasets import (
     register_own_data,
 )
 from .exposure import CategoriesOfImages, Exposure
+from .loader_checks import check_test_images
 from .mosaic import MosaicDataset, MosaicMixup
 from .numbered_dataset import NumberedDataset
 from .resumable_loader import ResumableLoader, resumable

@@ -12,11 +12,11 @@ from torch.utils.data import Sampler
 
 from ..exceptions import InputError
 from .dataset_mapper import DatasetMapper
+from .loader_checks import check_training_records
 from .mosaic import MosaicDataset, MosaicMixup
 from .resumable_loader import resumable
 from .samplers import round_repeat_factors
 from .transforms.arguments import check_argument
-from .validation.mask_kinds import check_mask_format
 
 
 def build_train_loader(cfg: CfgNode, mapper: Callable[[dict], dict]) -> Iterable:
@@ -87,7 +87,7 @@ def build_mosaic_train_loader(
             :func:`build_resumable_train_loader`.
     """
     _check_use(until, partners)
-    check_mask_format(mapper, dataset)
+    check_training_records(mapper, dataset)
     weights = None
     if partners == "sampler" and isinstance(sampler, RepeatFactorTrainingSampler):
         weights = sampler._int_part + sampler._frac_part
@@ -135,9 +135,9 @@ def build_resumable_train_loader(dataset: Any, **kwargs) -> Iterable:
         A :class:`ResumableLoader`, or Detectron2's loader where that is not possible.
 
     Raises:
-        InputError: the masks are not of the kind that the mapper takes.
+        InputError: an image is missing, or the masks are not of the kind that the mapper takes.
     """
     if isinstance(dataset, list):
-        check_mask_format(kwargs.get("mapper"), dataset)
+        check_training_records(kwargs.get("mapper"), dataset)
     loader = build_detection_train_loader(dataset, **kwargs)
     return resumable(loader, dataset if isinstance(dataset, list) else None) or loader

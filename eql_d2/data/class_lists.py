@@ -62,8 +62,8 @@ def adopt_training_classes(training: Sequence[str], test: Sequence[str]) -> None
 
     Raises:
         InputError: no training data set has the classes of all others, test data have a class that
-            the training data do not have, or are a long tail cut from a file; a class folder of the
-            training data is empty.
+            the training data do not have, or are a long tail cut from a file; the training data
+            have no annotation, or an empty class folder.
     """
     for name in test:
         if not MetadataCatalog.get(name).get("has_whole_file", True):
@@ -78,6 +78,13 @@ def adopt_training_classes(training: Sequence[str], test: Sequence[str]) -> None
                 f"training data {name!r}: class folder {empty[0]!r} has no image: add images, "
                 "remove the folder, or name the class in a file classes.txt beside the folders"
             )
+    if training and not any(
+        MetadataCatalog.get(name).get("num_annotated_images", 1) for name in training
+    ):
+        raise InputError(
+            f"training data {', '.join(map(repr, training))} have no annotations: a file of images "
+            "and categories alone is for a test"
+        )
     lists = {kind: _joint_list(training, kind) for kind in KINDS}
     for name in dict.fromkeys([*training, *test]):
         wanted = {

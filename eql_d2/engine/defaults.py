@@ -5,6 +5,7 @@ import os
 import weakref
 from collections import OrderedDict
 from collections.abc import Iterable
+from functools import partial
 
 import torch
 from detectron2.config import CfgNode
@@ -31,6 +32,7 @@ from .build import (
     prepare_losses,
     resume_or_load,
 )
+from .evaluation_checks import check_evaluation
 from .exact_resume import ExactResumeHook
 from .finite_trainer import FiniteAMPTrainer, FiniteTrainer, naming_newest_checkpoint
 from .hooks import ReportHook
@@ -60,6 +62,7 @@ class Trainer(DefaultTrainer):
             super().__init__(cfg)
         trainer_class = FiniteAMPTrainer if cfg.SOLVER.AMP.ENABLED else FiniteTrainer
         self._trainer = trainer_class(self.model, self.data_loader, self.optimizer)
+        self.check_test_data(cfg)
         if cfg.MODEL.EQL.LOG_PERIOD:
             # Behind the writers, which by Detectron2's idiom hooks.insert(-1, ...) come last
             self.register_hooks([ReportHook(cfg.OUTPUT_DIR)])
@@ -118,6 +121,17 @@ class Trainer(DefaultTrainer):
             frequency_thresholds=settings.frequency_thresholds,
             sem_seg_groups=settings.sem_seg_groups,
         )
+
+    @classmethod
+    def check_test_data(cls, cfg: CfgNode) -> None:
+        """Look for what the evaluation needs, see :func:`check_evaluation`. Collective.
+
+        Raises:
+            InputError: something is missing.
+        """
+        for name in cfg.DATASETS.TEST:
+            parts = (cls.build_test_loader, cls.build_evaluator)
+            check_evaluation([name], *(partial(build, cfg, name) for build in parts))
 
     @classmethod
     def test(

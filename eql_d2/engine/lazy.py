@@ -1,6 +1,7 @@
 """Training and evaluation of a LazyConfig, with the same parts as the yaml trainer."""
 
 from collections.abc import Mapping
+from functools import partial
 
 from detectron2.config import instantiate
 from detectron2.engine import create_ddp_model, default_writers, hooks
@@ -23,6 +24,7 @@ from .build import (
     resume_or_load,
 )
 from .config.lazy_files import warn_of_unread
+from .evaluation_checks import check_evaluation
 from .exact_resume import ExactResumeHook
 from .finite_trainer import FiniteAMPTrainer, FiniteTrainer, naming_newest_checkpoint
 from .hooks import ReportHook
@@ -79,6 +81,7 @@ def train_lazy(cfg: DictConfig, resume: bool) -> None:
         optimizer = instantiate(cfg.optimizer)
     with building("the training loader", "dataloader.train of the config"):
         loader = instantiate_train_loader(cfg.dataloader.train)
+    _check_test_data(cfg)
     ddp = dict(cfg.train.ddp)
     if cfg.train.device == "cpu":
         ddp["device_ids"] = None
@@ -137,6 +140,7 @@ def evaluate_lazy(cfg: DictConfig, resume: bool = False) -> Mapping:
     the output folder if there is one."""
     _check_proposals(cfg)
     model = build_lazy_model(cfg)
+    _check_test_data(cfg)
     checkpointer = EQLCheckpointer(model, cfg.train.output_dir)
     checkpointer.resume_or_load(cfg.train.init_checkpoint, resume=resume)
     return test_lazy(cfg, model)
@@ -145,6 +149,11 @@ def evaluate_lazy(cfg: DictConfig, resume: bool = False) -> Mapping:
 def _check_proposals(cfg: DictConfig) -> None:
     for split in ("train", "test"):
         check_proposals(OmegaConf.select(cfg, f"dataloader.{split}.dataset.proposal_files") or ())
+
+
+def _check_test_data(cfg: DictConfig) -> None:
+    parts = (cfg.dataloader.test, cfg.dataloader.evaluator)
+    check_evaluation(_dataset_names(cfg, "test"), *(partial(instantiate, part) for part in parts))
 
 
 def _dataset_names(cfg: DictConfig, split: str) -> list[str]:

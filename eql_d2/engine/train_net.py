@@ -71,6 +71,7 @@ def main_yaml(cfg: CfgNode, args: argparse.Namespace) -> None:
 def run_yaml(cfg: CfgNode, args: argparse.Namespace) -> None:
     if args.eval_only:
         model = Trainer.build_model(cfg)
+        Trainer.check_test_data(cfg)
         checkpointer = EQLCheckpointer(model, cfg.OUTPUT_DIR)
         checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
         results = Trainer.test(cfg, model)

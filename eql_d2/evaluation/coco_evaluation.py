@@ -75,6 +75,7 @@ class COCOEvaluator(Detectron2COCOEvaluator):
             if annotation.get("ignore"):
                 _ignore(annotation)
         self._coco_api.createIndex()
+        self._do_evaluation = bool(annotations)  # an empty list is no ground truth either
         self._count = Counter(a["category_id"] for a in annotations if _is_counted(a))
         if num_ignored := sum(bool(a.get("ignore")) for a in annotations):
             self._logger.info(

@@ -60,6 +60,12 @@ def check_annotations(
     """
     if not _check_form(findings, where, data):
         return False
+    findings.warning(
+        "files without annotations",
+        "of test data the predictions are written and nothing is evaluated",
+        [where] * (not data["annotations"]),
+        lambda where: f"{where} has no annotations",
+    )
     federated = is_federated(data["images"])
     for key in _LISTS:
         _check_ids(findings, key, data[key])
@@ -80,6 +86,8 @@ def _check_form(findings: Findings, where: str, data: Any) -> bool:
     if foreign is not None:
         findings.error("files of another format", "", [f"{where} {foreign}"])
         return False
+    if isinstance(data, dict) and {"images", "categories"} <= data.keys():
+        data.setdefault("annotations", [])
     missing = [k for k in _LISTS if not isinstance(data, dict) or not isinstance(data.get(k), list)]
     findings.error("files of another format", fix, missing, lambda k: f"{where} has no list {k!r}")
     if missing:
