@@ -119,6 +119,8 @@ def classification(cfg, data, tmp_path):
         "classification_R_18_instant_softmax_eql.py",
         options,
         "model.classifier.num_classes=4",
+        "dataloader.train.mapper.transform.transforms.0.size=32",
+        "dataloader.train.total_batch_size=4",
         f"dataloader.train.sampler={{_target_: {sampler}, repeat_factors: {factors}}}",
     )
 
@@ -184,5 +186,6 @@ def test_kill_and_resume_are_the_uninterrupted_run(
         assert steps(f"{halves}.notes", rank) == expected
         assert len({json.dumps(step["pixels"]) for step in expected.values()}) > NUM_STEPS // 2
     expected, found = final_state(whole), final_state(halves)
+    assert all(any(expected[name][2]) for name in expected if name.endswith("pos_grad"))
     assert found.keys() == expected.keys()
     assert [name for name, value in expected.items() if found[name] != value] == []
