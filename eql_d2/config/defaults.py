@@ -79,7 +79,8 @@ def _add_average_config(cfg: CN) -> None:
 
 
 def _add_augmentation_config(cfg: CN) -> None:
-    """Defaults within a group are those of the YOLOX recipe of the official code of EFL."""
+    """Defaults within a group are those of the YOLOX recipe of the official code of EFL, but for
+    copy-paste."""
     # Lengths of the longer side of which each training image gets one, in the place of
     # MIN_SIZE_TRAIN and MAX_SIZE_TRAIN; (): off. Recipe: (480, 512, ..., 800), multiples of 32
     cfg.INPUT.LONGEST_EDGE_TRAIN = ()
@@ -104,6 +105,18 @@ def _add_augmentation_config(cfg: CN) -> None:
     # Probability of mixup, and range of the factor of the image that is mixed in
     cfg.INPUT.MOSAIC.MIXUP_PROB = 1.0
     cfg.INPUT.MOSAIC.MIXUP_SCALE = (0.8, 1.6)
+
+    # Copy-paste of instances of rare categories, before all else; data with masks. Defaults are the
+    # paper's (arXiv 2012.07177) where it has them
+    cfg.INPUT.COPY_PASTE = CN({"ENABLED": False})
+    # Probability that an image gets any, and the most that it gets
+    cfg.INPUT.COPY_PASTE.PROB = 1.0
+    cfg.INPUT.COPY_PASTE.INSTANCES = 3
+    # Range of the factor of an instance, its image scaled to fit the other
+    cfg.INPUT.COPY_PASTE.SCALE = (0.1, 2.0)
+    # Of the repeat factors: those above 1 are pasted, in proportion to them. That of the sampler is
+    # DATALOADER.REPEAT_THRESHOLD
+    cfg.INPUT.COPY_PASTE.REPEAT_THRESHOLD = 0.001
 
 
 def _add_classification_config(cfg: CN) -> None:

@@ -1,5 +1,10 @@
 from .batch_mixing import build_batch_mixing
-from .build import build_mosaic_train_loader, build_train_loader, instantiate_train_loader
+from .build import (
+    build_copy_paste_train_loader,
+    build_mosaic_train_loader,
+    build_train_loader,
+    instantiate_train_loader,
+)
 from .category_counts import CategoryCounts, count_categories
 from .category_groups import (
     GROUP_NAMES,
@@ -21,6 +26,7 @@ from .category_table import (
 )
 from .class_lists import adopt_training_classes, class_names
 from .classification_mapper import ClassificationMapper, build_classification_transform
+from .copy_paste import CopyPaste, CopyPasteDataset
 from .dataset_mapper import DatasetMapper
 from .datasets import (
     LongTail,

@@ -11,6 +11,8 @@ from omegaconf import DictConfig
 from torch.utils.data import Sampler
 
 from ..exceptions import InputError
+from .copy_paste import CopyPaste, CopyPasteDataset
+from .copy_paste.dataset import check_copy_paste_masks
 from .dataset_mapper import DatasetMapper
 from .loader_checks import check_training_records
 from .mosaic import MosaicDataset, MosaicMixup
@@ -21,13 +23,17 @@ from .transforms.arguments import check_argument
 
 def build_train_loader(cfg: CfgNode, mapper: Callable[[dict], dict]) -> Iterable:
     """Detectron2's loader, with the repeat factors rounded by ``DATALOADER.REPEAT_ROUNDING``, and
-    with mosaic and mixup if ``INPUT.MOSAIC.ENABLED``.
+    with mosaic and mixup if ``INPUT.MOSAIC.ENABLED`` or with copy-paste if
+    ``INPUT.COPY_PASTE.ENABLED``.
 
     Raises:
-        InputError: see :func:`round_repeat_factors` and :func:`build_mosaic_train_loader`.
+        InputError: see :func:`round_repeat_factors`, :func:`build_mosaic_train_loader` and
+            :func:`build_copy_paste_train_loader`.
     """
     parts = build_detection_train_loader.from_config(cfg, mapper=mapper)
     parts["sampler"] = round_repeat_factors(parts["sampler"], cfg.DATALOADER.REPEAT_ROUNDING)
+    if cfg.INPUT.COPY_PASTE.ENABLED:
+        return build_copy_paste_train_loader(**parts, copy_paste=copy_paste_of(cfg))
     if not cfg.INPUT.MOSAIC.ENABLED:
         return build_resumable_train_loader(**parts)
     arguments = mosaic_arguments(cfg)
@@ -110,6 +116,56 @@ def _check_use(until: float, partners: str) -> None:
     fix = "'uniform' (official) or 'sampler'"
     check_argument(
         f"partners {name('PARTNERS')}", partners, ("uniform", "sampler").__contains__, fix
+    )
+
+
+def copy_paste_of(cfg: CfgNode) -> CopyPaste:
+    """What a yaml config says of copy-paste.
+
+    Raises:
+        InputError: a value is wrong, or the config asks for what does not go with it.
+    """
+    if cfg.INPUT.MOSAIC.ENABLED:
+        raise InputError(
+            "INPUT.COPY_PASTE.ENABLED and INPUT.MOSAIC.ENABLED are True: an image is either mixed "
+            "or pasted on, set one of them to False"
+        )
+    check_copy_paste_masks(cfg.MODEL.MASK_ON, cfg.INPUT.MASK_FORMAT, cfg.MODEL.KEYPOINT_ON)
+    names = ("PROB", "INSTANCES", "SCALE", "REPEAT_THRESHOLD")
+    return CopyPaste(**{name.lower(): cfg.INPUT.COPY_PASTE[name] for name in names})
+
+
+def build_copy_paste_train_loader(
+    dataset: list[dict],
+    *,
+    mapper: DatasetMapper,
+    copy_paste: CopyPaste,
+    total_batch_size: int,
+    sampler: Sampler | None = None,
+    aspect_ratio_grouping: bool = True,
+    num_workers: int = 0,
+    collate_fn: Callable[[list], Any] | None = None,
+) -> Iterable:
+    """A loader of images with rare instances pasted on them, for ``dataloader.train`` of a
+    LazyConfig.
+
+    Args:
+        dataset, mapper: see :class:`CopyPasteDataset`.
+        copy_paste: how often, what and how large.
+        total_batch_size, sampler, aspect_ratio_grouping, num_workers, collate_fn: as for
+            Detectron2's ``build_detection_train_loader``.
+
+    Raises:
+        InputError: see :class:`CopyPasteDataset`.
+    """
+    return build_resumable_train_loader(
+        CopyPasteDataset(dataset, mapper, copy_paste),
+        mapper=None,
+        sampler=sampler,
+        total_batch_size=total_batch_size,
+        aspect_ratio_grouping=aspect_ratio_grouping,
+        num_workers=num_workers,
+        collate_fn=collate_fn,
     )
 
 

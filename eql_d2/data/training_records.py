@@ -8,6 +8,7 @@ from detectron2.data import DatasetFromList
 from detectron2.data.samplers import RepeatFactorTrainingSampler
 from detectron2.utils import comm
 
+from .copy_paste import CopyPasteDataset
 from .mosaic import MosaicDataset
 
 
@@ -44,8 +45,10 @@ def training_records(loader: Iterable) -> TrainingRecords | None:
             repeat_factors = (sampler._int_part + sampler._frac_part).numpy()
         # A MapDataset wraps its mapper, so that lambdas can be pickled.
         mapper = getattr(getattr(loader, "_map_func", None), "_obj", mapper)
+        if isinstance(loader, (MosaicDataset, CopyPasteDataset)):
+            mapper = loader.mapper
         if isinstance(loader, MosaicDataset):
-            mosaic, mapper = loader, loader.mapper
+            mosaic = loader
         loader = getattr(loader, "dataset", getattr(loader, "_dataset", None))
     if loader is None:
         return None

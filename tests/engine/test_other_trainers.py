@@ -45,7 +45,10 @@ def test_every_key_of_ours_is_of_the_trainer_or_of_what_it_switches():
     theirs = get_cfg()
     add_deeplab_config(theirs)
     ours = {key for key, _ in leaves(default_config())} - {key for key, _ in leaves(theirs)}
-    switched = ("SOLVER.EPOCH_", "SOLVER.WARMUP_EP", "SOLVER.CONSTANT", "INPUT.MOSAIC.")
+    switched = (
+        *("SOLVER.EPOCH_", "SOLVER.WARMUP_EP", "SOLVER.CONSTANT"),
+        *("INPUT.MOSAIC.", "INPUT.COPY_PASTE."),
+    )
     of_data = ("DATASETS.", "INPUT.CLASSIFICATION.")
     for key in ours:
         cfg = default_config()

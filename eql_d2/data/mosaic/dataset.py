@@ -7,8 +7,8 @@ from detectron2.data import DatasetFromList
 from detectron2.data.transforms import AugInput, ColorTransform, ResizeTransform, Transform
 from detectron2.structures import BoxMode, Instances
 
-from ...exceptions import InputError
 from ..dataset_mapper import DatasetMapper
+from ..mixable import check_mixable
 from ..numbered_dataset import NumberedDataset
 from .mixing import Mixture, MosaicMixup, black_image
 
@@ -49,23 +49,7 @@ class MosaicDataset(NumberedDataset):
         num_mixed: int,
         partner_weights: Sequence[float] | None = None,
     ):
-        if not isinstance(mapper, DatasetMapper):
-            given = f"{type(mapper).__module__}.{type(mapper).__qualname__}"
-            raise InputError(
-                f"the mapper of a mosaic is of {given}: give one of eql_d2.data.DatasetMapper, "
-                "which reads the other images too"
-            )
-        if mapper.image_format not in ("BGR", "RGB"):
-            raise InputError(
-                f"image_format of the mapper (INPUT.FORMAT) is {mapper.image_format!r}: a mosaic "
-                "mixes 'BGR' or 'RGB'"
-            )
-        for key in ("sem_seg_file_name", "proposal_boxes"):
-            if len(records) and key in records[0]:
-                raise InputError(
-                    f"the training data have {key}, which a mosaic does not mix: set "
-                    "INPUT.MOSAIC.ENABLED False, or leave it out of them"
-                )
+        check_mixable("a mosaic", "INPUT.MOSAIC.ENABLED", mapper, records)
         # Named as in Detectron2's MapDataset, where what looks for the records finds them
         self._dataset, self.mapper, self.mixing = records, mapper, mixing
         self.num_mixed, self._shares = num_mixed, None

@@ -21,7 +21,7 @@ def check_argument(name: str, value: object, holds: Callable[[Any], bool], fix: 
     """
     try:
         is_right = holds(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         is_right = False
     if not is_right:
         raise InputError(f"{name} is {shown(value)}: give {fix}")

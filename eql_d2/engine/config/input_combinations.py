@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from detectron2.config import CfgNode
 from PIL import Image
 
-from ...data.build import mosaic_arguments
+from ...data.build import copy_paste_of, mosaic_arguments
 from ...data.transforms import build_augmentation
 from ...refusals import refusal
 from ...tasks import DETECTION, task_of
@@ -67,6 +67,18 @@ def _mosaic(cfg: CfgNode, training: bool) -> Iterator[str]:
     yield from refusal(mosaic_arguments, cfg)
 
 
+def _copy_paste(cfg: CfgNode, training: bool) -> Iterator[str]:
+    architecture = cfg.MODEL.META_ARCHITECTURE
+    if not training or not cfg.INPUT.COPY_PASTE.ENABLED:
+        return
+    if task_of(architecture) is not DETECTION or architecture == "PanopticFPN":
+        yield (
+            f"INPUT.COPY_PASTE.ENABLED is True, but {architecture} is trained on label maps or "
+            "whole images, which have no instances to paste: set it to False"
+        )
+    yield from refusal(copy_paste_of, cfg)
+
+
 def _augmentations(cfg: CfgNode, training: bool) -> Iterator[str]:
     architecture = cfg.MODEL.META_ARCHITECTURE
     for key in ("HSV", "LONGEST_EDGE_TRAIN"):
@@ -80,5 +92,6 @@ INPUT_COMBINATIONS: tuple[Combination, ...] = (
     (_channels, ("INPUT.FORMAT", "MODEL.PIXEL_")),
     (_crop, ("INPUT.CROP.",)),
     (_mosaic, ("INPUT.MOSAIC.",)),
+    (_copy_paste, ("INPUT.COPY_PASTE.",)),
     (_augmentations, ("INPUT.HSV", "INPUT.LONGEST_EDGE_TRAIN")),
 )

@@ -94,8 +94,9 @@ def _problems(
     if training:
         overrides = present.get("optimizer.params.weight_decay_overrides", ())
         yield from refusal(check_overrides, overrides)
-    if training and OmegaConf.select(cfg, "dataloader.train.mosaic") is not None:
-        yield from refusal(instantiate, cfg.dataloader.train.mosaic)
+    for name in ("mosaic", "copy_paste"):
+        if training and OmegaConf.select(cfg, f"dataloader.train.{name}") is not None:
+            yield from refusal(instantiate, cfg.dataloader.train[name])
     if training and not any(key.startswith("lr_multiplier") for key in wrong):
         yield from _learning_rate(cfg)
 

@@ -1,0 +1,2 @@
+from .dataset import CopyPasteDataset
+from .pasting import CopyPaste
