@@ -185,7 +185,7 @@ def test_crowds_are_left_out():
 @pytest.mark.parametrize(
     ("argument", "value"),
     [
-        *(("size", x) for x in (0, 1, 64.5, -2, "a", None)),
+        *(("size", x) for x in (0, 1, 64.5, -2, "a", None, float("inf"))),
         *(("mixup_prob", x) for x in (-0.1, 1.1, float("nan"))),
         *(("mixup_scale", x) for x in ((0, 1), (2, 1), 1.0)),
         ("scale", (0, 1)),
