@@ -23,6 +23,9 @@ from .data import (
 from .exceptions import InputError
 from .losses import ClassificationLoss
 
+# In the place of a group: all categories
+ALL = "all"
+
 
 @dataclasses.dataclass(frozen=True)
 class ClassCount:
@@ -49,7 +52,7 @@ class Task:
         mapper: called as ``mapper(cfg, is_train=...)``.
         results: what evaluators of the task call their results, and the words for it.
         metrics: those of the first table of a report, in its order: words, and the group of
-            categories whose size is shown.
+            categories that they are means over; None where they are of images or pixels.
         group_names: what the task calls the groups of its categories, by their keys.
         test_batch_size: images that go through the network together at test.
     """
@@ -82,16 +85,16 @@ DETECTION = Task(
     mapper=DatasetMapper,
     results={"bbox": "box", "segm": "mask", "keypoints": "keypoints"},
     metrics={
-        "AP": ("AP", None),
+        "AP": ("AP", ALL),
         "APr": ("AP rare", "r"),
         "APc": ("AP common", "c"),
         "APf": ("AP frequent", "f"),
-        "APFixed": ("AP-Fixed", None),
+        "APFixed": ("AP-Fixed", ALL),
         "APFixedr": ("AP-Fixed rare", "r"),
         "APFixedc": ("AP-Fixed common", "c"),
         "APFixedf": ("AP-Fixed frequent", "f"),
-        "AP50": ("AP at IoU 0.5", None),
-        "AP75": ("AP at IoU 0.75", None),
+        "AP50": ("AP at IoU 0.5", ALL),
+        "AP75": ("AP at IoU 0.75", ALL),
         **{
             f"AP50_{i}": (f"AP at IoU 0.5, group {i} of 5 (1: rarest)", str(i)) for i in range(1, 6)
         },
@@ -110,7 +113,7 @@ CLASSIFICATION = Task(
     metrics={
         "top1": ("top-1 accuracy", None),
         "top5": ("top-5 accuracy", None),
-        "mean_class": ("mean accuracy of the classes", None),
+        "mean_class": ("mean accuracy of the classes", ALL),
         "few": ("accuracy few-shot", "r"),
         "medium": ("accuracy medium-shot", "c"),
         "many": ("accuracy many-shot", "f"),
@@ -126,11 +129,11 @@ SEGMENTATION = Task(
     mapper=SemSegMapper,
     results={"sem_seg": ""},
     metrics={
-        "mIoU": ("mIoU", None),
+        "mIoU": ("mIoU", ALL),
         "mIoU_tail": ("mIoU tail", "r"),
         "mIoU_common": ("mIoU common", "c"),
         "mIoU_head": ("mIoU head", "f"),
-        "mACC": ("mean accuracy of the classes", None),
+        "mACC": ("mean accuracy of the classes", ALL),
         "pACC": ("accuracy of the pixels", None),
     },
     group_names=LABEL_MAP_NAMES,

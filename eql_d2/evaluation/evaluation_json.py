@@ -1,5 +1,6 @@
 """``evaluation.json``: what an evaluator found, on which data, by which rule and version."""
 
+import logging
 import math
 import os
 from collections import Counter
@@ -10,6 +11,8 @@ from ..exceptions import InputError
 from ..files import read_json, write_json
 from ..versions import versions
 from .evaluated_categories import EvaluatedCategories
+
+logger = logging.getLogger(__name__)
 
 FILE = "evaluation.json"
 _VERSION = 1
@@ -23,7 +26,7 @@ def write_evaluation(
     categories: EvaluatedCategories,
     num_tested: int,
 ) -> None:
-    """Write the file; in the main process.
+    """Write the file, and say how many categories the means are over; in the main process.
 
     Args:
         folder: of the evaluator; None writes nothing.
@@ -34,8 +37,6 @@ def write_evaluation(
         categories: with the rule of their groups.
         num_tested: categories that occur in the evaluated data: the means are over them.
     """
-    if folder is None:
-        return
     sizes = Counter(group for group in categories.groups if group is not None)
     content = {
         "version": _VERSION,
@@ -58,7 +59,24 @@ def write_evaluation(
             for task, metrics in results.items()
         },
     }
-    write_json(os.path.join(folder, FILE), content)
+    if tested := says_tested(content):
+        logger.log(logging.WARNING if num_tested == 1 else logging.INFO, tested)
+    if folder is not None:
+        write_json(os.path.join(folder, FILE), content)
+
+
+def says_tested(evaluation: Mapping) -> str:
+    """How many of the categories the means are over, one line; "" where that is all of them.
+
+    Args:
+        evaluation: content of the file.
+    """
+    num_tested, num_categories = (evaluation.get(f"num_{key}") for key in ("tested", "categories"))
+    if num_tested is None or num_tested == num_categories:
+        return ""
+    over = "that one" if num_tested == 1 else "these"
+    dataset = evaluation["dataset"]
+    return f"{dataset} shows {num_tested} of {num_categories} categories: the means are over {over}"
 
 
 def read_evaluation(path: str | os.PathLike) -> dict:

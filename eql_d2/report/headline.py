@@ -1,11 +1,12 @@
 """The first table of the page: results by frequency group, and how they differ between runs."""
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 
-from ..tasks import TASKS
-from .run import Run
+import numpy as np
+
+from ..tasks import ALL, TASKS
+from .run import Run, categories_of, scores_of
 
 _RESULTS = {name: words for task in TASKS for name, words in task.results.items()}
 _METRICS = {metric: words for task in TASKS for metric, words in task.metrics.items()}
@@ -42,17 +43,36 @@ def headline(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]:
 
 def _metrics(runs: Sequence[Run]) -> dict[str, str]:
     """Words of each metric that is shown, by its key."""
-    record = next((run.record for run in runs if run.record), None)
-    sizes = Counter(category["group"] for category in record.categories) if record else {}
     keys = dict.fromkeys(key for run in runs for key in run.metrics)
     shown = {}
     for prefix in dict.fromkeys(key.rpartition("/")[0] for key in keys):
+        sizes = _sizes(runs, prefix)
         for metric, (words, group) in _METRICS.items():
             key = f"{prefix}/{metric}"
             if key in keys:
-                size = f" ({sizes[group]})" if sizes.get(group) else ""
-                shown[key] = f"{task_words(prefix)} {words}{size}".strip()
+                shown[key] = f"{task_words(prefix)} {words}{sizes.get(group, '')}".strip()
     return shown
+
+
+def _sizes(runs: Sequence[Run], task: str) -> dict[str, str]:
+    """How many categories the means of a group are over, " (3 of 12 tested)", by the group; nothing
+    for all of them where all are tested."""
+    run = next((run for run in runs if task in run.tables), None)
+    run = run or next((run for run in runs if run.record), None)
+    if run is None:
+        return {}
+    groups = [row["group"] for row in categories_of(run, task)]
+    are_tested = np.ones(len(groups), dtype=bool)
+    if task in run.tables:
+        are_tested = np.isfinite(scores_of(run.tables[task]))
+    sizes = {}
+    for group in {*groups, ALL} - {None}:
+        found = are_tested[[group in (name, ALL) for name in groups]]
+        if not found.all():
+            sizes[group] = f" ({found.sum()} of {len(found)} tested)"
+        elif group != ALL:
+            sizes[group] = f" ({len(found)})"
+    return sizes
 
 
 def task_words(task: str) -> str:

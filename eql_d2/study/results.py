@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..data import GROUP_NAMES
-from ..evaluation.evaluation_json import FILE, read_evaluation
+from ..evaluation.evaluation_json import FILE, read_evaluation, says_tested
 from ..files import read_json
 from ..report.metrics import read_metrics
 from ..tasks import TASKS
@@ -29,12 +29,14 @@ class Outcome(NamedTuple):
         record: content of its ``run.json``; {} if it was not run.
         metrics: its numbers by their names, see :func:`metrics_of`; {} if it has failed.
         problem: why it has no numbers, one line; "" if it was finished.
+        tested: how many categories its means are over where these are not all, one line each.
     """
 
     trial: Trial
     record: dict
     metrics: dict[str, float]
     problem: str
+    tested: tuple[str, ...] = ()
 
 
 class Summary(NamedTuple):
@@ -70,9 +72,9 @@ def read_outcomes(study: Study) -> list[Outcome]:
     for trial in study.trials:
         path, problem = trial.folder / RUN_FILE, problem_of(trial)
         record = read_json(path) if path.exists() and not problem.startswith("not run") else {}
-        outcomes.append(
-            Outcome(trial, record, {} if problem else metrics_of(trial.folder), problem)
-        )
+        numbers = {} if problem else metrics_of(trial.folder)
+        tested = () if problem else coverage_of(trial.folder)
+        outcomes.append(Outcome(trial, record, numbers, problem, tested))
     return outcomes
 
 
@@ -101,7 +103,7 @@ def metrics_of(folder: Path) -> dict[str, float]:
 
     What was not measured is left out.
     """
-    evaluations = [read_evaluation(path) for path in sorted((folder / "inference").rglob(FILE))]
+    evaluations = _evaluations(folder)
     metrics = {}
     for evaluation in evaluations:
         prefix = f"{evaluation['dataset']}/" if len(evaluations) > 1 else ""
@@ -116,6 +118,15 @@ def metrics_of(folder: Path) -> dict[str, float]:
     metrics |= {group: logged[group] for group in groups if group in logged}
     times = [line["time"] for line in lines if "time" in line]
     return metrics | ({STEP_SECONDS: float(np.median(times))} if times else {})
+
+
+def coverage_of(folder: Path) -> tuple[str, ...]:
+    """How many categories the test data of a finished trial show, where these are not all."""
+    return tuple(filter(None, map(says_tested, _evaluations(folder))))
+
+
+def _evaluations(folder: Path) -> list[dict]:
+    return [read_evaluation(path) for path in sorted((folder / "inference").rglob(FILE))]
 
 
 def summarize(outcomes: Sequence[Outcome], baseline: str) -> list[Summary]:

@@ -10,13 +10,15 @@ from tabulate import tabulate
 from ..data import GROUP_NAMES
 from ..files import open_atomic
 from ..report.headline import task_words
-from ..tasks import TASKS, task_of_results
+from ..tasks import ALL, TASKS, task_of_results
 from .plan import Study
 from .results import RATIO, RESAMPLES, STEP_SECONDS, Outcome, Summary
 
 Table = tuple[str, list[str], list[list[str]]]
 _WORDS = {metric: words for task in TASKS for metric, (words, _) in task.metrics.items()}
-_OF_GROUPS = {m for task in TASKS for m, (_, group) in task.metrics.items() if group is not None}
+_OF_GROUPS = {
+    m for task in TASKS for m, (_, group) in task.metrics.items() if group not in (None, ALL)
+}
 _FIRST = {next(iter(task.metrics)) for task in TASKS}
 
 
@@ -72,6 +74,8 @@ def markdown(
             "are too narrow: none leaves the range of the differences, which holds the mean of a "
             "symmetric distribution with 75% if there are 3 and with 94% if there are 5."
         )
+    tested = dict.fromkeys(line for outcome in outcomes for line in outcome.tested)
+    parts += ["\n".join(f"{line}." for line in tested)] if tested else []
     problems = [f"- {o.trial.name}: {o.problem}" for o in outcomes if o.problem]
     if problems:
         parts.append("\n".join(["Without results:", "", *problems]))

@@ -1,6 +1,7 @@
 """Detections that are the annotations have an AP of 100, whatever tool has written the file."""
 
 import json
+import logging
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from detectron2.structures import Boxes, Instances
 from eql_d2 import InputError
 from eql_d2.data import category_table, register_json_instances
 from eql_d2.evaluation import build_evaluator
+from eql_d2.study.results import coverage_of
 from tests.conftest import make_annotations
 
 pytestmark = pytest.mark.usefixtures("no_datasets_left")
@@ -141,6 +143,19 @@ def test_data_that_detectron2_registers_are_told_by_names_too(register, tmp_path
         evaluator = build_evaluator("val", None, training_datasets="train")
         assert evaluate_truth(evaluator, content)["AP"] == pytest.approx(100, abs=1e-9)
         assert DatasetCatalog.get("val")[0]["annotations"][0]["category_id"] == 0
+
+
+@pytest.mark.parametrize("federated", [False, True], ids=["COCO", "LVIS"])
+def test_test_data_that_show_one_class_of_many_say_so(register, federated, tmp_path, caplog):
+    def forget_others(content):
+        content["annotations"] = [a for a in content["annotations"] if a["category_id"] == 30]
+
+    content = register("own", forget_others, federated)
+    forget_others(content)
+    assert evaluate_truth(build_evaluator("own", str(tmp_path / "inference")), content)["AP"] == 100
+    line = "own shows 1 of 5 categories: the means are over that one"
+    assert ("eql_d2.evaluation.evaluation_json", logging.WARNING, line) in caplog.record_tuples
+    assert coverage_of(tmp_path) == (line,)
 
 
 def test_a_script_whose_test_data_have_another_class_is_refused(register):

@@ -50,6 +50,13 @@ def rows_of(text):
     ]
 
 
+def test_markdown_says_once_where_means_are_over_some_of_the_categories(study):
+    line = "my_val shows 1 of 30 categories: the means are over that one"
+    outcomes = [outcome._replace(tested=(line,)) for outcome in outcomes_of(study)]
+    assert text_of(study, outcomes).count(f"\n\n{line}.\n\n") == 1
+    assert "categories" not in text_of(study, outcomes_of(study))
+
+
 def test_markdown_has_means_differences_failures_and_the_machine(study):
     text = text_of(study, outcomes_of(study))
     columns = ["box AP", "box AP rare", "ratio rare", "s a step"]

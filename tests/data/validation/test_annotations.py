@@ -48,6 +48,20 @@ def test_an_error_is_found_by_validate_and_refused_by_registration(files, change
     assert "own" not in DatasetCatalog.list()
 
 
+@pytest.mark.parametrize("key", ["images", "categories"])
+@pytest.mark.parametrize(("id_", "is_refused"), [(-1, True), (0, False)])
+def test_the_first_negative_id_is_refused_and_zero_is_not(files, key, id_, is_refused):
+    def change(data):
+        name = {"images": "image_id", "categories": "category_id"}[key]
+        for annotation in data["annotations"]:
+            if annotation[name] == data[key][0]["id"]:
+                annotation[name] = id_
+        data[key][0]["id"] = id_
+
+    found = kinds(validate_json(*write(files, change)).errors)
+    assert found == [f"{key} with a negative id"] * is_refused
+
+
 @pytest.mark.parametrize(("change", "kind"), USABLE)
 def test_what_is_usable_is_registered_with_a_warning_or_none(files, change, kind):
     arguments = write(files, change)
