@@ -10,7 +10,14 @@ from detectron2.data.detection_utils import SizeMismatchError, check_image_size
 from detectron2.data.transforms import AugInput
 
 from ..exceptions import InputError
-from .image_files import MAX_IMAGE_PIXELS, check_header, pillow_bound_off, read_header, read_image
+from .image_files import (
+    MAX_IMAGE_PIXELS,
+    check_header,
+    other_size,
+    pillow_bound_off,
+    read_header,
+    read_image,
+)
 from .transforms import build_augmentation
 
 
@@ -58,7 +65,8 @@ class DatasetMapper(_DatasetMapper):
             with pillow_bound_off():
                 return super().__call__(dataset_dict)
         except SizeMismatchError as error:
-            raise _not_of_its_size(path, error) from error
+            image = read_image(path, "RGB", max_pixels=self.max_image_pixels)
+            raise _not_of_its_size(dataset_dict, image) from error
         except Exception:
             read_image(path, "RGB", max_pixels=self.max_image_pixels)  # raises if it is to blame
             raise
@@ -74,7 +82,7 @@ class DatasetMapper(_DatasetMapper):
         try:
             check_image_size({**dataset_dict}, image)
         except SizeMismatchError as error:
-            raise _not_of_its_size(path, error) from error
+            raise _not_of_its_size(dataset_dict, image) from error
         return image
 
     def map_image(self, dataset_dict: dict, image: np.ndarray) -> dict:
@@ -92,8 +100,6 @@ class DatasetMapper(_DatasetMapper):
         return data
 
 
-def _not_of_its_size(path: str, error: SizeMismatchError) -> InputError:
-    return InputError(
-        f"image {path!r} cannot be used ({' '.join(str(error).split())}): replace it or remove it "
-        "from the annotations"
-    )
+def _not_of_its_size(dataset_dict: dict, image: np.ndarray) -> InputError:
+    path, annotated = dataset_dict["file_name"], (dataset_dict["width"], dataset_dict["height"])
+    return InputError(other_size(path, image.shape[1::-1], annotated))

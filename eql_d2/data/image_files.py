@@ -42,12 +42,14 @@ class ImageHeader(NamedTuple):
             turns the image in any case.
         mode: Pillow's, for example "RGB".
         has_16_bits: whether the file has more than the 8 bits a channel that are read.
+        is_turned: whether EXIF has turned width and height.
     """
 
     width: int
     height: int
     mode: str
     has_16_bits: bool
+    is_turned: bool
 
 
 def read_header(path: str, what: str = "image", source: str = "") -> ImageHeader:
@@ -63,11 +65,13 @@ def read_header(path: str, what: str = "image", source: str = "") -> ImageHeader
     """
     with pillow_bound_off(), _one_line(path, what, source), Image.open(path) as image:
         width, height = image.size
-        if what == "image" and _is_turned(image):
+        is_turned = what == "image" and _is_turned(image)
+        if is_turned:
             width, height = height, width
         # How the decoder is to read the file: "RGB;16B" is its upper 8 bits
         raw = " ".join(str(tile[-1]) for tile in getattr(image, "tile", ()))
-        return ImageHeader(width, height, image.mode, "16" in image.mode or ";16" in raw)
+        has_16_bits = "16" in image.mode or ";16" in raw
+        return ImageHeader(width, height, image.mode, has_16_bits, is_turned)
 
 
 def check_header(path: str, header: ImageHeader, max_pixels: int, what: str = "image") -> None:
@@ -80,7 +84,7 @@ def check_header(path: str, header: ImageHeader, max_pixels: int, what: str = "i
     Raises:
         InputError: the image has more than `max_pixels` pixels, or a mode that is not read.
     """
-    width, height, mode, _ = header
+    width, height, mode = header[:3]
     if width * height > max_pixels:
         raise InputError(
             f"{what} {path!r} has {width} x {height} pixels, more than {max_pixels:,}: make it "
@@ -156,6 +160,36 @@ def read_label_map(
     classes = np.full(256, ignore_label, labels.dtype)
     classes[: len(label_index)] = label_index
     return classes[labels]
+
+
+def other_size(path: str, size: tuple[int, int], annotated: tuple[int, int]) -> str:
+    """The line about an image that is not of the annotated size, which says why it may be.
+
+    Args:
+        path: of the image.
+        size: width and height of the image, as it is read.
+        annotated: width and height.
+    """
+    (width, height), (annotated_width, annotated_height) = size, annotated
+    why = "replace it or mend the annotations"
+    if (height, width) == annotated:
+        why = "width and height are swapped in the annotations: swap them"
+        header = read_header(path)
+        if header.is_turned or (header.width, header.height) == annotated:  # EXIF behind the pixels
+            why = (
+                "its EXIF orientation turns it, and the annotations are of the image before: save "
+                "it without the orientation, or annotate it as it is shown"
+            )
+    # The same shape but for the rounding of the shorter side
+    elif abs(width * annotated_height - height * annotated_width) <= max(*size, *annotated) / 2:
+        why = (
+            f"it was resized by {width / annotated_width:.3g}: take the original, or scale the "
+            "annotations"
+        )
+    return (
+        f"image {path!r} is of {width} x {height} pixels but annotated with {annotated_width} x "
+        f"{annotated_height}: {why}"
+    )
 
 
 def check_label_map_size(path: str, shape: tuple[int, int], image_shape: tuple[int, int]) -> None:

@@ -12,8 +12,7 @@ from detectron2.utils.logger import create_small_table
 from pycocotools.coco import COCO
 
 from ..data import CategoryTable, fill_absent_fields
-from ..data.validation.categories import leave_out_root
-from ..data.validation.polygons import usable_polygons
+from ..data.validation.blemishes import take_blemishes
 from ..files import read_json
 from .evaluated_categories import EvaluatedCategories, average_precision_by_category
 from .evaluation_json import write_evaluation
@@ -37,9 +36,8 @@ class COCOEvaluator(Detectron2COCOEvaluator):
     file; with neither, the three are left out. The file may have some of the model's categories
     only, and leave out `iscrowd` and `area`: they are filled as COCO defines them. The ids of its
     annotations decide nothing: pycocotools takes a match with id 0 for no match, so they are
-    numbered anew. What registration takes in its stride, a root category or a polygon of two
-    points, is left out here too. A detection of an annotation with `ignore` counts neither way;
-    pycocotools overwrites the field.
+    numbered anew. Small blemishes are taken as in training, see :func:`take_blemishes`. A detection
+    of an annotation with `ignore` counts neither way; pycocotools overwrites the field.
 
     In `output_dir` it also leaves ``per_category_{task}.json``, the AP of each category, and
     ``evaluation.json``.
@@ -65,13 +63,11 @@ class COCOEvaluator(Detectron2COCOEvaluator):
     ) -> None:
         with mock.patch.object(coco_evaluation, "COCO", _AnnotationFile):
             super().__init__(dataset_name, tasks, distributed, output_dir, **kwargs)
+        take_blemishes(self._coco_api.dataset)
         annotations = self._coco_api.dataset.get("annotations", ())
         fill_absent_fields(annotations, self._coco_api.dataset["images"])
-        leave_out_root(self._coco_api.dataset)
         for number, annotation in enumerate(annotations, 1):
             annotation["id"] = number
-            if "segmentation" in annotation:
-                annotation["segmentation"] = usable_polygons(annotation["segmentation"])
             if annotation.get("ignore"):
                 _ignore(annotation)
         self._coco_api.createIndex()

@@ -93,7 +93,7 @@ def broken(key, index, **changes):
         (lambda data: {"images": []}, "has no list 'annotations'"),
         (broken("annotations", 3, category_id=7), "annotation 4 has category_id 7, which is not"),
         (broken("annotations", 3, image_id=99), "annotation 4 names image 99"),
-        (broken("annotations", 3, bbox=[1, 1, 0, 5]), r"bbox \[1, 1, 0, 5\] of zero area"),
+        (broken("annotations", 3, bbox=[1, 1, -1, 5]), "bbox .* of negative size: mend"),
         (broken("annotations", 3, bbox=[70, 1, 30, 5]), "outside of its image of 80 x 64"),
         (broken("annotations", 3, bbox=[1, 1, 5]), r"bbox \[1, 1, 5\]: it must be"),
         (broken("annotations", 3, segmentation=[[1, 2, 3, 4]]), "polygon of less than 3 points"),

@@ -56,7 +56,9 @@ TAKEN = {
         changes.first_annotation(bbox=[-1.2, 3, 9, 12]), said="it is clipped"
     ),
     "broken polygon": Data(
-        changes.first_annotation(segmentation=[[2, 3, 9, 9]]), said="passed over"
+        changes.first_annotation(segmentation=[[2, 3, 9, 9]]),
+        counts={**COUNTS, "cat": COUNTS["cat"] - 1},
+        said="passed over",
     ),
     "no areas": Data(changes.without("annotations", "area"), said="has no area"),
     "no iscrowd": Data(changes.without("annotations", "iscrowd"), said="has no iscrowd"),
@@ -70,7 +72,7 @@ TAKEN = {
 REFUSED = {
     "flat polygons": Data(changes.flat_polygons, "has segmentation .2, 3, 10"),
     "ids as text": Data(changes.all_annotations(id="7"), "has id '7'"),
-    "boxes as shares": Data(changes.shares, "all boxes end within 0 to 1: give pixels"),
+    "boxes as shares": Data(changes.shares, "all boxes are 0 to 1: give pixels"),
     "category ids off by one": Data(
         changes.off_by_one, "annotations count from 1, the categories from 0"
     ),

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 import torch
-from detectron2.data import DatasetCatalog
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import register_coco_instances
 from detectron2.structures import Boxes, Instances
 
@@ -130,6 +130,43 @@ def test_an_object_to_be_ignored_counts_nowhere(register, federated, is_found, t
     assert evaluate_truth(evaluator, content)["AP"] == pytest.approx(100, abs=1e-9)
     table = json.loads((tmp_path / "per_category_bbox.json").read_text())
     assert [row["instance_count"] for row in table] == counts.tolist()
+
+
+def blemished(content):
+    """Doubled ids, a root category, boxes outside, of no area, of none in their images, no mask."""
+    for category in content["categories"]:
+        category["supercategory"] = "export"
+    content["categories"].insert(0, {"id": 0, "name": "export", "supercategory": "none"})
+    boxes = [-1.5, 3, 12, 12], [5, 5, 9, 0], [80.5, 5, 0.4, 9], [-2.5, 5, 2, 9], [60, 40, 21.5, 24]
+    for annotation, box in zip(content["annotations"], boxes):
+        annotation.update(bbox=box, id=7)
+    if "neg_category_ids" not in content["images"][0]:  # in LVIS format it is refused
+        content["annotations"][6]["segmentation"] = [[1, 1, 9, 9]]
+
+
+@pytest.mark.parametrize("evaluator_type", ["coco", "lvis", "open_images"])
+def test_small_blemishes_are_taken_alike_in_training_and_by_each_evaluator(
+    register, evaluator_type, tmp_path
+):
+    """The objects that training gets are all objects that are looked for."""
+    register("own", blemished, evaluator_type == "lvis")
+    counts = category_table("own").counts.instance_count.tolist()
+    vars(MetadataCatalog.get("own"))["evaluator_type"] = evaluator_type
+    records = DatasetCatalog.get("own")
+    trained_on = [
+        {**a, "image_id": r["image_id"], "category_id": 10 * (a["category_id"] + 1)}
+        for r in records
+        for a in r["annotations"]
+    ]
+    assert len(trained_on) == (14 if evaluator_type == "lvis" else 13)
+    images = [{**record, "id": record["image_id"]} for record in records]
+    results = evaluate_truth(
+        build_evaluator("own", str(tmp_path)), {"images": images, "annotations": trained_on}
+    )
+    main = "AP50" if evaluator_type == "open_images" else "AP"
+    assert results[main] == pytest.approx(100, abs=1e-9)
+    table = json.loads((tmp_path / "per_category_bbox.json").read_text())
+    assert [row["instance_count"] for row in table] == counts and sum(counts) == len(trained_on)
 
 
 def test_data_that_detectron2_registers_are_told_by_names_too(register, tmp_path):

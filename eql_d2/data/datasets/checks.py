@@ -11,7 +11,7 @@ from ...files import read_text
 from ...foreign_formats import list_format
 from ...messages import shown
 from ..validation.findings import Findings
-from ..validation.missing_files import why_missing
+from ..validation.missing_files import existing_folder, why_missing
 
 _CONTROLS = frozenset(map(chr, range(32)))
 
@@ -22,20 +22,31 @@ def check_name(name: str) -> None:
         raise InputError(f"data set {name!r} is registered already: choose another name")
 
 
-def check_files(findings: Findings, where: str, records: Sequence[dict]) -> list[dict]:
-    """The records that have their image files; what is wrong is added to the findings, in messages
-    that begin with `where`."""
+def check_files(
+    findings: Findings, where: str, records: Sequence[dict], folder: str | None = None
+) -> list[dict]:
+    """The records that have their image files.
+
+    Args:
+        findings: what is wrong is added to it.
+        where: beginning of the messages.
+        records: in Detectron2's standard format.
+        folder: that the names of the files start from; None where that is not known.
+    """
     is_there = [os.path.isfile(record["file_name"]) for record in records]
     missing = [record["file_name"] for record, there in zip(records, is_there) if not there]
+
+    def why(path: str) -> str:
+        start = existing_folder(path) if folder is None else folder
+        return why_missing(start, path.removeprefix(os.path.join(start, ""))) if start else ""
+
+    first = f"{missing[0]!r}{why(missing[0])}" if missing else ""
     findings.error(
         "missing images",
         "check the image folder",
         missing,
-        lambda path: f"{where}image {path!r} is missing{why_missing(path)}",
-        line=f"{where}{len(missing)} of {len(records)} images are missing, the first is "
-        f"{missing[0]!r}{why_missing(missing[0])}"
-        if missing
-        else None,
+        lambda path: f"{where}image {path!r} is missing{why(path)}",
+        line=f"{where}{len(missing)} of {len(records)} images are missing, the first is {first}",
     )
     return list(itertools.compress(records, is_there))
 

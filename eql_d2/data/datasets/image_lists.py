@@ -140,7 +140,7 @@ def read_image_list(
         sorted(labels) if len(labels) == 1 else [],
         lambda label: f"list {list_file!r} has the label {label} alone",
     )
-    return check_files(findings, f"list {list_file!r}: ", inside)
+    return check_files(findings, f"list {list_file!r}: ", inside, image_root)
 
 
 def _read_lines(

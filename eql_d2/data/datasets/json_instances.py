@@ -10,12 +10,12 @@ from detectron2.structures import BoxMode
 
 from ..category_counts import count_categories
 from ..validation.annotations import read_annotations
+from ..validation.blemishes import take_blemishes
 from ..validation.findings import Findings
 from ..validation.images import NUM_SAMPLES, check_images, sample
 from ..validation.limits import Limits
 from ..validation.listed_images import find_file, is_federated, usable_images
 from ..validation.mask_kinds import count_masks
-from ..validation.polygons import usable_polygons
 from .checks import check_files, check_name
 from .long_tail import LongTail, cut_records
 
@@ -35,8 +35,8 @@ def register_json_instances(
     the image files.
 
     Category ids may be any integers: classes are ordered by them. Images are found under
-    ``image_root`` by the end of their ``coco_url`` where it leads to a file, as in Detectron2's
-    LVIS, otherwise by their ``file_name``. The evaluator is LVIS's (federated) if the images have
+    ``image_root`` by their ``file_name``, or where it leads to no file by the end of their
+    ``coco_url``, as in Detectron2's LVIS. The evaluator is LVIS's (federated) if the images have
     ``neg_category_ids`` and ``not_exhaustive_category_ids``, otherwise COCO's.
 
     Args:
@@ -94,7 +94,8 @@ def load_json_instances(
     Raises:
         InputError: as for :func:`register_json_instances`, but the image files are not looked for.
     """
-    data, records = _read_checked(name, json_file, image_root, limits)
+    findings = Findings(f"data set {name!r}")
+    data, records = _read_checked(findings, json_file, image_root, limits)
     metadata = MetadataCatalog.get(name)
     if metadata.get("thing_classes") is None:  # known by name only until now
         metadata.set(**_class_metadata(data))
@@ -104,12 +105,15 @@ def load_json_instances(
 def read_json_instances(
     name: str, json_file: str, image_root: str, limits: Limits = Limits()
 ) -> tuple[list[str], list[dict]]:
-    """Names of the classes, and the records in Detectron2's standard format; registers nothing.
+    """Names of the classes, and the records in Detectron2's standard format; registers nothing, and
+    logs what is warned of.
 
     Raises:
         InputError: as for :func:`load_json_instances`.
     """
-    data, records = _read_checked(name, json_file, image_root, limits)
+    findings = Findings(f"data set {name!r}")
+    data, records = _read_checked(findings, json_file, image_root, limits)
+    findings.log_warnings(logger)
     return names_of(data), records
 
 
@@ -129,18 +133,21 @@ def find_json_instances(
     data = read_annotations(findings, json_file, image_root, limits)
     if findings.errors:
         images = usable_images(data["images"], image_root, limits) if data is not None else []
-        records = check_files(findings, "", [_to_image(image, image_root) for image in images])
-        return None, records
-    return data, check_files(findings, "", _to_records(data, image_root))
+        records = [_to_image(image, image_root) for image in images]
+        return None, check_files(findings, "", records, image_root)
+    if findings.warnings:  # each blemish has one
+        take_blemishes(data)
+    return data, check_files(findings, "", _to_records(data, image_root), image_root)
 
 
 def _read_checked(
-    name: str, json_file: str, image_root: str, limits: Limits
+    findings: Findings, json_file: str, image_root: str, limits: Limits
 ) -> tuple[dict, list[dict]]:
     """Content and records of a file; the image files are not looked for."""
-    findings = Findings(f"data set {name!r}")
     data = read_annotations(findings, json_file, image_root, limits)
     findings.raise_error()
+    if findings.warnings:  # each blemish has one
+        take_blemishes(data)
     return data, _to_records(data, image_root)
 
 
@@ -165,8 +172,6 @@ def _to_records(data: dict, image_root: str) -> list[dict]:
     class_of = _class_metadata(data)["thing_dataset_id_to_contiguous_id"]
     annotations = defaultdict(list)
     for annotation in data["annotations"]:
-        if not min(annotation["bbox"][2:]):
-            continue  # of no area: Detectron2 would leave it out of the batch
         annotations[annotation["image_id"]].append(_to_instance(annotation, class_of))
     return [
         {
@@ -202,7 +207,7 @@ def _to_instance(annotation: dict, class_of: dict[int, int]) -> dict:
     }
     if annotation.get("keypoints"):
         instance["keypoints"] = annotation["keypoints"]
-    segmentation = usable_polygons(annotation.get("segmentation"))
+    segmentation = annotation.get("segmentation")
     if isinstance(segmentation, dict) and isinstance(segmentation["counts"], list):
         segmentation = mask_util.frPyObjects(segmentation, *segmentation["size"])
     return instance | ({"segmentation": segmentation} if segmentation else {})

@@ -71,7 +71,7 @@ def check_annotations(
         _check_ids(findings, key, data[key])
         if federated and key != "annotations":
             _check_not_negative(findings, key, data[key])
-    check_categories(findings, where, data)
+    data = data | {"categories": check_categories(findings, where, data)}
     check_images(findings, where, data["images"], image_root, limits)
     category_ids = {c["id"] for c in data["categories"] if is_integer(c.get("id"))}
     check_category_lists(findings, data["images"], category_ids)
@@ -114,7 +114,7 @@ def _check_ids(findings: Findings, key: str, entries: list[dict]) -> None:
         return
     findings.error(
         f"{key} whose id is no integer",
-        "give each an integer id (validate --write does that for '7' and 7.0)",
+        "give each an integer id, as validate --write does",
         [i for i, value in enumerate(ids) if not is_integer(value)],
         lambda i: f"entry {i} of {key!r} has id {shown(ids[i])}",
     )

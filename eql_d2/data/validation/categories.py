@@ -1,7 +1,8 @@
 """The rules for the categories of a file in COCO or LVIS format, and which of them is a root."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from ...messages import shown
 from .findings import Findings
@@ -14,47 +15,60 @@ def used_ids(annotations: Sequence[dict]) -> set[int]:
     return set(used if are_integers(used) else filter(is_integer, used))
 
 
-def root_category(categories: Sequence[dict], used: Iterable[int]) -> dict | None:
+def root_category(data: dict) -> dict | None:
     """The root of an export, which stands for the whole list and is no class.
 
     Roboflow's exports begin with one: it has no annotation, all others name it as their
     supercategory, and it has none of the categories as its own.
 
     Args:
-        categories: of the file.
-        used: category ids of its annotations.
+        data: content of the file.
 
     Returns:
         The category, or None.
     """
-    above = {category.get("supercategory") for category in categories}
+    categories = data["categories"]
+    above = Counter(c["supercategory"] for c in categories if _is_text(c.get("supercategory")))
+    names = {category["name"] for category in categories if _is_text(category.get("name"))}
     for root in categories:
-        name, others = root.get("name"), [c for c in categories if c is not root]
-        if not (isinstance(name, str) and others and name in above and root.get("id") not in used):
+        name, own = root.get("name"), root.get("supercategory")
+        if not (_is_text(name) and above[name] == len(categories) - 1 > 0):
             continue
-        is_above_all = all(c.get("supercategory") == name for c in others)
-        if is_above_all and root.get("supercategory") not in {c.get("name") for c in categories}:
+        if not (_is_text(own) and own in names) and not _is_used(root, data):
             return root
     return None
 
 
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_used(category: dict, data: dict) -> bool:
+    """Whether an annotation has the category; ids may be given as text."""
+    wanted = str(category.get("id"))
+    return any(str(a.get("category_id")) == wanted for a in data.get("annotations", ()))
+
+
 def leave_out_root(data: dict) -> dict | None:
     """Remove the root category from the content of a file, in place, and return it."""
-    root = root_category(data["categories"], used_ids(data.get("annotations", ())))
+    root = root_category(data)
     if root is not None:
         data["categories"] = [category for category in data["categories"] if category is not root]
     return root
 
 
-def check_categories(findings: Findings, where: str, data: dict) -> None:
-    """Check the list of categories; a root is left out of it, with a warning.
+def check_categories(findings: Findings, where: str, data: dict) -> list[dict]:
+    """Check the list of categories; a root is no part of it, with a warning.
 
     Args:
         findings: what is wrong is added to it.
         where: the annotation file, for messages.
         data: content of the file.
+
+    Returns:
+        The categories without a root.
     """
-    root = leave_out_root(data)
+    root = root_category(data)
     findings.warning(
         "root categories of an export",
         "it is no class, and is left out",
@@ -64,7 +78,7 @@ def check_categories(findings: Findings, where: str, data: dict) -> None:
             "others and has no annotation"
         ),
     )
-    categories = data["categories"]
+    categories = [category for category in data["categories"] if category is not root]
     if not categories:
         fix = "list those of the data set, with id and name"
         findings.error("files without categories", fix, [f"{where} has no categories"])
@@ -83,6 +97,7 @@ def check_categories(findings: Findings, where: str, data: dict) -> None:
         [name for name, count in counts.items() if count > 1],
         lambda name: f"there are {counts[name]} categories with the same name {shown(name)}",
     )
+    return categories
 
 
 def check_used(findings: Findings, data: dict) -> None:

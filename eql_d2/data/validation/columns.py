@@ -36,12 +36,13 @@ class Annotations:
         unknown = (np.nan, np.nan)
         sizes = [(i["width"], i["height"]) if has_size(i) else unknown for i in known]
         sizes = np.array([*sizes, unknown], dtype=np.float64)
-        image_ids = [entry.get("image_id") for entry in data["annotations"]]
+        entries = data.get("annotations", [])  # which a test set does not have
+        image_ids = [entry.get("image_id") for entry in entries]
         if not are_integers(image_ids):
             image_ids = [value if is_integer(value) else None for value in image_ids]
         indices = map(index_of.get, image_ids, itertools.repeat(-1))  # the last is unknown
         width, height = sizes[np.fromiter(indices, np.int64, len(image_ids))].T
-        return cls(data["annotations"], width, height, findings)
+        return cls(entries, width, height, findings)
 
     def column(self, key: str) -> list[Any]:
         return [entry.get(key) for entry in self.entries]

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ...exceptions import InputError
-from ..image_files import check_header, read_header, read_image
+from ..image_files import check_header, other_size, read_header, read_image
 from .findings import Findings
 from .limits import Limits
 
@@ -59,7 +59,7 @@ def check_images(
         "image files of another size than annotated": [],
         "damaged image files": [],
     }
-    unreadable, unusable, other_size, damaged = problems.values()
+    unreadable, unusable, of_other_size, damaged = problems.values()
     has_16_bits, shapes = [], {}
     for record in records:
         path, list_ = record["file_name"], unreadable
@@ -73,17 +73,8 @@ def check_images(
             list_.append(error)
             continue
         if (record.get("width", width), record.get("height", height)) != (width, height):
-            is_turned = (record.get("width"), record.get("height")) == (height, width)
-            fix = (
-                "it is turned by its EXIF orientation, or width and height are swapped: save it "
-                "without the orientation, or annotate it as it is shown"
-                if is_turned
-                else "replace it or mend the annotations"
-            )
-            other_size.append(
-                f"image {path!r} is of {width} x {height} pixels but annotated with "
-                f"{record['width']} x {record['height']}: {fix}"
-            )
+            annotated = record["width"], record["height"]
+            of_other_size.append(other_size(path, (width, height), annotated))
         if header.has_16_bits:
             has_16_bits.append(path)
     for kind, found in problems.items():

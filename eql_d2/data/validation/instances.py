@@ -4,15 +4,12 @@ from typing import Any
 
 import numpy as np
 
+from .boxes import check_boxes
 from .columns import Annotations
 from .findings import Findings
 from .flat import flatten, numbers
 from .masks import check_polygons, check_run_lengths
 
-# Annotation tools round: a box may end this many pixels outside of its image without a word, and
-# this share of the image with a warning; further out it is mostly [x, y, x, y].
-_BOX_TOLERANCE = 1.0
-_CLIPPED_SHARE = 0.05
 _NONE: list = []  # one for all: a million new ones set off the garbage collector
 _FLAG_TYPES = frozenset({int, float, bool, type(None)})
 
@@ -26,75 +23,12 @@ def check_instances(findings: Findings, data: dict, is_lvis: bool) -> None:
         is_lvis: whether it is in LVIS format, which has no `iscrowd`.
     """
     annotations = Annotations.of_file(findings, data)
-    _check_boxes(annotations, is_lvis)
+    check_boxes(annotations)
     check_polygons(annotations, is_lvis)
     check_run_lengths(annotations)
     _check_keypoints(annotations)
     _check_flags(annotations, is_lvis)
     _check_areas(annotations)
-
-
-def _check_boxes(annotations: Annotations, is_lvis: bool) -> None:
-    flat = flatten(annotations.column("bbox"))
-    are_boxes = flat.are_numbers & (flat.lengths == 4)
-    boxes = np.full((len(are_boxes), 4), np.nan)
-    boxes[are_boxes] = flat.values[np.repeat(are_boxes, flat.lengths)].reshape(-1, 4)
-    annotations.error(
-        "boxes that are not four numbers",
-        "it must be [x, y, width, height] (validate --write takes absent ones from the polygons)",
-        ~are_boxes,
-        lambda i: annotations.says("bbox", i),
-    )
-    are_finite = np.isfinite(boxes).all(axis=1)
-    annotations.error(
-        "boxes with nan or infinity",
-        "mend or remove it",
-        are_boxes & ~are_finite,
-        lambda i: annotations.says("bbox", i) + ", which is not finite",
-    )
-    x, y, width, height = boxes.T
-    are_negative = are_finite & (np.minimum(width, height) < 0)
-    annotations.error(
-        "boxes of negative size",
-        "mend or remove it (the format is [x, y, width, height])",
-        are_negative,
-        lambda i: annotations.says("bbox", i) + " of negative size",
-    )
-    # The engines of LVIS's evaluation read the file themselves.
-    (annotations.error if is_lvis else annotations.warning)(
-        "boxes of zero area",
-        "mend or remove it" if is_lvis else "it is passed over in training; validate --write mends",
-        are_finite & ~are_negative & (np.minimum(width, height) == 0),
-        lambda i: annotations.says("bbox", i) + " of zero area",
-    )
-    _check_places(annotations, boxes, are_finite & ~are_negative)
-
-
-def _check_places(annotations: Annotations, boxes: np.ndarray, are_boxes: np.ndarray) -> None:
-    x, y, width, height = boxes.T
-    image_width, image_height = annotations.width, annotations.height
-    with np.errstate(over="ignore", invalid="ignore"):
-        right, bottom = x + width, y + height
-        outside = np.stack([-x, -y, right - image_width, bottom - image_height])
-        allowed = np.maximum(_BOX_TOLERANCE, _CLIPPED_SHARE * np.stack([image_width, image_height]))
-        is_outside = are_boxes & (outside > _BOX_TOLERANCE).any(axis=0)
-        is_far = are_boxes & (outside > np.tile(allowed, (2, 1))).any(axis=0)
-        shares = are_boxes & (np.maximum(right, bottom) <= 1) & (image_width * image_height > 1)
-        shares &= (width > 0) & (height > 0)
-
-    def says(i: int) -> str:
-        return f"{annotations.says('bbox', i)}, outside of its image of {annotations.image_size(i)}"
-
-    fix = "clip it (the format is [x, y, width, height])"
-    annotations.error("boxes outside of their images", fix, is_far, says)
-    fix = "it is clipped, as Detectron2 does; validate --write clips it in the file"
-    annotations.warning("boxes a little outside of their images", fix, is_outside & ~is_far, says)
-    annotations.error(
-        "boxes that are shares of their images",
-        "all boxes end within 0 to 1: give pixels, each share times the width or height",
-        shares if len(shares) and shares.all() else [],
-        lambda i: annotations.says("bbox", i),
-    )
 
 
 def _check_keypoints(annotations: Annotations) -> None:

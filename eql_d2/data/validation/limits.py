@@ -7,6 +7,7 @@ from typing import NamedTuple
 from ...messages import shown
 from ..image_files import MAX_IMAGE_PIXELS
 from .findings import Findings
+from .missing_files import find_by_name
 
 
 class Limits(NamedTuple):
@@ -43,9 +44,15 @@ def check_paths(
         what: has the name, for the message: "an image".
         limits: which may allow it.
     """
+
+    def describe(name: str) -> str:
+        found = find_by_name(folder, name)
+        inside = f", where {found!r} has that name: give the name below the folder" if found else ""
+        return f"{what} has the path {shown(name)}, which leads out of {folder!r}{inside}"
+
     findings.error(
         "paths that lead out of the folder",
         "move the file, or allow it with --allow-outside-paths if you trust the data",
         [] if limits.allow_outside_paths else [n for n in names if leads_outside(folder, n)],
-        lambda name: f"{what} has the path {shown(name)}, which leads out of {folder!r}",
+        describe,
     )

@@ -27,28 +27,34 @@ def is_federated(images: Sequence[dict]) -> bool:
 
 
 def file_names(image: dict) -> list[str]:
-    """Paths under the image folder, in the order in which they are looked for: by the end of
-    ``coco_url``, with or without its folder, and ``file_name``. LVIS v0.5 has both, and its file
-    names are those of 2014."""
-    names = []
+    """Paths under the image folder, in the order in which they are looked for: ``file_name``, and
+    the end of ``coco_url`` with or without its folder. LVIS v0.5 has both, and its file names are
+    those of 2014."""
+    names = [image["file_name"]] if image.get("file_name") else []
     if usable_url(image):
-        folder, file_name = image["coco_url"].split("/")[-2:]
+        folder, file_name = _end_of_url(image["coco_url"])
         names += [os.path.join(folder, file_name), file_name]
-    if image.get("file_name"):
-        names.append(image["file_name"])
     return names
 
 
 def usable_url(image: dict) -> bool:
     """Whether the image has a ``coco_url`` that ends in folder/name; CVAT writes empty ones."""
     url = image.get("coco_url")
-    return isinstance(url, str) and url.rstrip("/").count("/") > 0
+    if not isinstance(url, str):
+        return False
+    end = _end_of_url(url)
+    return len(end) == 2 and end[1] != "" and ".." not in end
+
+
+def _end_of_url(url: str) -> list[str]:
+    return url.split("?")[0].split("/")[-2:]
 
 
 def find_file(image: dict, image_root: str) -> str:
-    """The first path of an image that leads to a file, or the last."""
+    """The first path of an image that leads to a file; where none does, that of its name."""
     paths = [os.path.join(image_root, name) for name in file_names(image)]
-    return next((path for path in paths if os.path.isfile(path)), paths[-1])
+    named = paths[0 if image.get("file_name") else -1]
+    return next((path for path in paths if os.path.isfile(path)), named)
 
 
 def check_images(
@@ -105,7 +111,7 @@ def check_images(
         [name for name, count in names.items() if count > 1],
         lambda name: f"{shown(name)} is the file of {names[name]} images",
     )
-    paths = [name for image in named for name in file_names(image)]
+    paths = list(names)  # those of a coco_url cannot lead out
     check_paths(findings, image_root, paths, "an image", limits)
 
 

@@ -1,13 +1,11 @@
 """The rules for masks: polygons and run lengths."""
 
-import itertools
-
 import numpy as np
 
 from ...messages import shown
 from .columns import Annotations
-from .flat import flatten, is_integer
-from .polygons import is_flat_polygon
+from .flat import is_integer
+from .polygons import Polygons
 from .rle import read_counts
 
 _TYPES = frozenset({list, dict, type(None)})
@@ -27,41 +25,49 @@ def check_polygons(annotations: Annotations, is_lvis: bool) -> None:
         [i for i, type_ in enumerate(types) if type_ not in _TYPES] if set(types) - _TYPES else [],
         lambda i: annotations.says("segmentation", i),
     )
-    indices = np.array([i for i, type_ in enumerate(types) if type_ is list], dtype=np.int64)
-    is_flat = np.fromiter((is_flat_polygon(masks[i]) for i in indices), bool, len(indices))
+    polygons = Polygons.of_annotations(annotations)
+    flat, owner = polygons.flat, polygons.owner
     annotations.error(
         "polygons that are not in a list of their own",
         "a mask is a list of polygons, [[x, y, ...]] (validate --write puts it into one)",
-        indices[is_flat],
+        polygons.other_nesting,
         lambda i: annotations.says("segmentation", i),
     )
-    indices = indices[~is_flat]
-    counts = np.fromiter((len(masks[i]) for i in indices), np.int64, len(indices))
-    owner = np.repeat(indices, counts)
-    flat = flatten(list(itertools.chain.from_iterable(masks[i] for i in indices)))
     annotations.error(
         "polygons that are no list of numbers",
         "each polygon must be [x, y, x, y, ...]",
         owner[~flat.are_numbers],
         lambda i: annotations.says("segmentation", i),
     )
-    too_short, is_odd = flat.lengths < 6, flat.lengths % 2 == 1
-    # The engines of LVIS's evaluation read the file themselves, and stop at such a polygon.
+    # Detectron2 refuses such polygons in LVIS format, and the engines of its evaluation do.
     report = annotations.error if is_lvis else annotations.warning
+    rest = np.full(len(owner), True) if is_lvis else ~np.isin(owner, polygons.passed_over)
+    fix = "validate --write removes it" if is_lvis else "it is passed over; --write removes it"
     report(
         "polygons of less than 3 points",
-        "mend or remove it" if is_lvis else "it is passed over; validate --write removes it",
-        owner[flat.are_numbers & too_short],
+        fix,
+        owner[rest & polygons.too_short],
         lambda i: "has a polygon of less than 3 points",
     )
     report(
         "polygons of an odd count of numbers",
-        "each point is x, y: mend or remove it; Detectron2 passes it over",
-        owner[flat.are_numbers & ~too_short & is_odd],
+        f"each point is x, y: {fix}",
+        owner[rest & polygons.is_odd],
         lambda i: "has a polygon of an odd count of numbers",
     )
-    are_points = flat.are_numbers & ~too_short & ~is_odd
-    owner, lengths = owner[are_points], flat.lengths[are_points]
+    annotations.warning(
+        "masks without a usable polygon",
+        "the annotation is passed over, as by Detectron2; mend its mask, or --write removes it",
+        [] if is_lvis else polygons.passed_over,
+        lambda i: annotations.says("segmentation", i),
+    )
+    _check_points(annotations, polygons)
+
+
+def _check_points(annotations: Annotations, polygons: Polygons) -> None:
+    flat = polygons.flat
+    are_points = flat.are_numbers & ~polygons.too_short & ~polygons.is_odd
+    owner, lengths = polygons.owner[are_points], flat.lengths[are_points]
     points = flat.values[np.repeat(are_points, flat.lengths)].reshape(-1, 2)
     if not len(points):
         return
@@ -75,6 +81,13 @@ def check_polygons(annotations: Annotations, is_lvis: bool) -> None:
         lambda i: "has a polygon with a coordinate that is not finite",
     )
     size = np.stack([annotations.width[owner], annotations.height[owner]], axis=1)
+    in_corner = (low >= -0.05) & (high <= 1.05)  # shares are rounded
+    annotations.error(
+        "polygons that are shares of their images",
+        "the numbers of all polygons are 0 to 1: give pixels, each share times the width or height",
+        owner if (in_corner & ~(size <= 2)).all() else [],
+        lambda i: annotations.says("segmentation", i),
+    )
     annotations.error(
         "polygons far outside of their images",
         "its points are x, y in pixels: mend or remove it",

@@ -38,6 +38,9 @@ def make_integers(data: dict) -> list[str]:
         for key in (*FEDERATED_LISTS, VERIFIED_LIST):
             counts.append((_replace_in_lists(data["images"], key), f"{key} of images"))
     lines = [f"{count:,} {what} made integers" for count, what in counts if count]
+    for entries, reference in (("images", "image_id"), ("categories", "category_id")):
+        if count := _number_texts(data, entries, reference):
+            lines.append(f"{count:,} id of {entries} given as text numbered")
     return lines + _fill_lists(data["images"])
 
 
@@ -75,6 +78,31 @@ def _area(annotation: dict, height: int, width: int) -> float:
     if isinstance(mask, list) or isinstance(mask["counts"], list):
         mask = mask_util.frPyObjects(mask, height, width)
     return float(mask_util.area(mask_util.merge(mask) if isinstance(mask, list) else mask))
+
+
+def _number_texts(data: dict, entries: str, reference: str) -> int:
+    """Number ids that are texts, such as names of files, and what refers to them; how many."""
+    ids = [entry.get("id") for entry in data[entries]]
+    texts = [value for value in ids if isinstance(value, str)]
+    # Nothing that may be one thing becomes two: "2" beside 2
+    if not texts or len(set(map(repr, map(_as_integer, ids)))) < len(ids):
+        return 0
+    first = max(filter(is_integer, ids), default=0) + 1
+    number_of = {text: number for number, text in enumerate(texts, first)}
+
+    def number(value: Any) -> Any:
+        return number_of.get(value, value) if isinstance(value, str) else value
+
+    for list_, key in ((data[entries], "id"), (data["annotations"], reference)):
+        for entry in list_:
+            if key in entry:
+                entry[key] = number(entry[key])
+    if entries == "categories":
+        for image in data["images"]:
+            for key in (*FEDERATED_LISTS, VERIFIED_LIST):
+                if isinstance(image.get(key), list):
+                    image[key] = list(map(number, image[key]))
+    return len(texts)
 
 
 def _fill_lists(images: list[dict]) -> list[str]:

@@ -6,10 +6,10 @@ import os
 from ...exceptions import InputError
 from ...files import open_atomic, read_json
 from .annotations import check_annotations
-from .blemishes import mend_blemishes
 from .findings import Findings
 from .limits import Limits
 from .listed_images import is_federated
+from .mending import mend
 from .repairs import fill_absent_fields, make_integers
 
 
@@ -36,7 +36,7 @@ def write_repaired(json_file: str, path: str, image_root: str, limits: Limits) -
     findings = Findings()
     if not check_annotations(findings, f"annotation file {json_file!r}", data, image_root, limits):
         findings.raise_error()
-    done = make_integers(data) + mend_blemishes(data, image_root, limits)
+    done = make_integers(data) + mend(data, image_root, limits)
     findings = Findings()
     check_annotations(findings, "", data, image_root, limits)
     if not findings.errors:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from detectron2.utils.file_io import PathManager
 
 from ...data import fill_absent_fields
+from ...data.validation.blemishes import take_blemishes
 from ...exceptions import InputError
 from ...files import read_ground_truth_json
 
@@ -60,8 +61,9 @@ def read_ground_truth(json_file: str) -> GroundTruth:
     """
     path = PathManager.get_local_path(os.fspath(json_file))
     dataset = read_ground_truth_json(path, _without_segmentation)
-    annotations = dataset["annotations"]
     _check_keys(path, dataset)
+    has_blemishes = any(take_blemishes(dataset).values())
+    annotations = dataset["annotations"]
     has_ids = len({a["id"] for a in annotations}) == len(annotations)
     categories = {category["id"]: category for category in dataset["categories"]}
     image_ids = frozenset(image["id"] for image in dataset["images"])
@@ -75,6 +77,7 @@ def read_ground_truth(json_file: str) -> GroundTruth:
         num_annotations=len(annotations),
         instance_count=Counter(a["category_id"] for a in seen if not a.get("ignore")),
         is_clean=has_ids
+        and not has_blemishes
         and not filled
         and len(seen) == len(annotations)
         and all(_is_clean(a) for a in annotations),
@@ -92,6 +95,7 @@ def clean_file(
 
     LVIS itself has none of this, files converted from other formats may:
 
+    - small blemishes are taken as in training, see :func:`take_blemishes`;
     - `area` is filled where it is absent or null, with the pixels of the mask or of the box;
     - annotations of area 0, or of an unknown image or category, are left out: lvis-api never sees
       them;
@@ -105,6 +109,7 @@ def clean_file(
         yield ground_truth.json_file
         return
     dataset = read_ground_truth_json(ground_truth.json_file)
+    take_blemishes(dataset)
     fill_absent_fields(dataset["annotations"], dataset["images"], with_crowd=False)
     category_ids = {category["id"] for category in ground_truth.categories}
     annotations = []

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence, Set
 
 import numpy as np
 
+from ...data.validation.blemishes import take_blemishes
 from ...exceptions import InputError
 from ...files import read_ground_truth_json
 from .matching import LabelledBoxes
@@ -59,6 +60,7 @@ def read_open_images(
     """
     path = os.fspath(json_file)
     data = read_ground_truth_json(path)
+    take_blemishes(data)
     categories = sorted(data["categories"], key=lambda category: category["id"])
     class_of = {category["id"]: index for index, category in enumerate(categories)}
     image_index = {i: n for n, i in enumerate(sorted(image["id"] for image in data["images"]))}

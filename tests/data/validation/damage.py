@@ -76,7 +76,7 @@ ERRORS = [
     (mask(counts=[10, -5, 5115]), "cannot be read"),
     (mask(counts=[10, 5]), "cannot be read"),
     (mask(counts=[10, 5110, NAN]), "cannot be read"),
-    (broken("annotations", 3, bbox=[1, 1, 0, 5]), "boxes of zero area"),
+    (all_of("annotations", bbox=[1, 1, 0, 5]), "boxes of zero area"),
     (broken("annotations", 3, bbox=[1, 1, 5, -5]), "boxes of negative size"),
     (broken("annotations", 3, bbox=[1, NAN, 5, 5]), "boxes with nan"),
     (broken("annotations", 3, bbox=[1, 1, 1e300, 1e300]), "boxes outside"),
@@ -118,7 +118,7 @@ ERRORS = [
     (broken("images", 0, file_name="", coco_url="no path"), "images without a file name"),
     (broken("images", 0, file_name="../../../etc/passwd"), "paths that lead out"),
     (broken("images", 0, file_name="/etc/passwd"), "paths that lead out"),
-    (broken("images", 0, coco_url="http://x/../passwd"), "paths that lead out"),
+    (broken("images", 0, file_name=DELETE, coco_url="http://x/../a"), "without a file name"),
     (broken("images", 0, neg_category_ids=DELETE), "images without neg_category_ids"),
     (broken("images", 0, neg_category_ids=None), "neg_category_ids are no list"),
     (broken("images", 0, neg_category_ids=["50"]), "neg_category_ids are no list"),
@@ -149,10 +149,11 @@ USABLE = [
     (broken("images", 0, neg_category_ids=[77]), "images with unknown neg_category_ids"),
     (broken("categories", 0, name=None), None),
     (broken("annotations", 3, id=1), "annotations with the same id"),
+    (broken("annotations", 3, bbox=[1, 1, 0, 5]), "boxes of zero area"),
     *(
         (all_of("images", **{key: value}), None)
         for key in ("coco_url", "flickr_url", "date_captured", "license")
-        for value in ("", "None", 7, None)
+        for value in ("", "None", "n/a", "http://x/../a", 7, [], None)
     ),
     (lambda data: data["categories"].append({"id": 60, "name": "bear"}), "without an annotation"),
     (lambda data: data.update(annotations=[]), "categories without an annotation"),

@@ -77,13 +77,13 @@ def test_what_is_usable_is_registered_with_a_warning_or_none(files, change, kind
 def test_all_problems_are_reported_at_once_by_kind_with_counts_and_first_examples(files):
     def change(data):
         for annotation in data["annotations"][:5]:
-            annotation["bbox"] = [0, 0, 0, 0]
+            annotation["bbox"] = [0, 0, 0, -1]
         broken("images", 0, file_name="gone.png")(data)
         broken("images", 1, width=90)(data)
         broken("categories", 0, name="class1")(data)
 
     text = validate_json(*write(files, change)).format()
-    assert "error: boxes of zero area (5)\n" in text and "    ... 2 more\n" in text
+    assert "error: boxes of negative size (5)\n" in text and "    ... 2 more\n" in text
     assert re.findall("annotation ([0-9]+) has bbox", text) == ["1", "2", "3"]
     assert "missing images (1)" in text and "categories with the same name (1)" in text
     assert "image files of another size than annotated (1)" in text

@@ -56,14 +56,21 @@ def first_box(*box):
     return broken("annotations", 0, bbox=list(box))
 
 
+def beside(polygon):
+    return lambda data: data["annotations"][0]["segmentation"].append(polygon)
+
+
 # change; the kind of the warning; boxes that training gets of 17
 TAKEN = {
     "doubled ids": (all_of("annotations", id=7), "annotations with the same id", 17),
     "a little outside": (first_box(-1.3, 2, 20, 20), "boxes a little outside", 17),
     "no height": (first_box(5, 5, 20, 0), "boxes of zero area", 16),
-    "two points": (broken("annotations", 0, segmentation=[[1, 1, 9, 9]]), "less than 3", 17),
+    "no height inside": (first_box(-3, 5, 2, 9), "boxes of zero area", 16),
+    "two points": (broken("annotations", 0, segmentation=[[1, 1, 9, 9]]), "a usable polygon", 16),
+    "two points of all": (all_of("annotations", segmentation=[[1, 1, 9, 9]]), "less than 3", 17),
+    "two points beside": (beside([1, 1, 9, 9]), "less than 3 points", 17),
     "an empty polygon": (all_of("annotations", segmentation=[[]]), "less than 3 points", 17),
-    "an odd count": (broken("annotations", 0, segmentation=[[1] * 7]), "odd count", 17),
+    "an odd count": (beside([1] * 7), "odd count", 17),
 }
 
 
@@ -91,7 +98,7 @@ def test_what_detectron2_takes_is_a_warning_that_counts(
 
 # change; what the error says; what the mended file has
 MENDED = {
-    "flat polygons": (wrap_none, "not in a list of their own", "put into a list of their own"),
+    "flat polygons": (wrap_none, "not in a list of their own", "put into a list of polygons"),
     "ids as words": (broken("annotations", 3, id="x4"), "whose id is no integer", "numbered anew"),
     "absent ids": (all_of("annotations", id=DELETE), "whose id is no integer", "numbered anew"),
     "absent sizes": (all_of("images", width=DELETE, height=None), "without a size", "8 sizes of"),
@@ -137,7 +144,7 @@ def shift(by):
 @pytest.mark.parametrize(
     "change, message",
     [
-        (as_shares, "all boxes end within 0 to 1: give pixels"),
+        (as_shares, "all boxes are 0 to 1: give pixels"),
         (first_box(40, 30, 75, 60), "outside of its image.*the format is .x, y, width, height"),
         (first_box(5, 5, -5, 9), "of negative size"),
         (shift(-1), "count from 0, the categories from 1: .* are 1 more"),
@@ -187,14 +194,20 @@ def test_a_category_that_may_be_a_class_is_none(files, change):
         ("C:\\images\\a.png", r"of Windows, there is '.*/a.png', correct the folder"),
         ("SUB/B.png", r"the file is '.*/sub/b.PNG', capitals and small letters differ"),
         ("images/a.png", "'images' is there twice, give the folder above"),
-        ("https://example.org/a.png", "it is a URL, download the images"),
+        ("https://example.org/a.png?x=1", "it is a URL, and '.*/a.png' is there: give the name"),
+        ("https://example.org/z.png", "it is a URL, download the images"),
+        ("/data/upload/a.png", "leads out of .*, where '.*/a.png' has that name: give the name"),
+        ("a.jpg", r"there is '.*/a.png', with another ending"),
+        ("a%2Epng", r"the file is '.*/a.png', the name has the % of URLs"),
+        ("ae\u0301.png", "other characters of Unicode"),
+        ("a.png ", "a name begins or ends with spaces"),
         ("b.PNG", r"there is '.*/sub/b.PNG', correct the folder or the name"),
         ("none.png", "none.png': check the image folder"),
     ],
 )
 def test_a_missing_image_says_why(tmp_path, name, message):
     (tmp_path / "images/sub").mkdir(parents=True)
-    for path in ("a.png", "sub/b.PNG"):
+    for path in ("a.png", "sub/b.PNG", "a\u00e9.png"):
         Image.new("RGB", (8, 8)).save(tmp_path / "images" / path)
     image = {"id": 1, "file_name": name, "width": 8, "height": 8}
     category = {"id": 1, "name": "a"}
@@ -213,5 +226,7 @@ def test_an_image_that_exif_turns_is_said_so(tmp_path):
     image = {"id": 1, "file_name": "a.jpg", "width": 20, "height": 10}
     data = {"images": [image], "annotations": [], "categories": [{"id": 1, "name": "a"}]}
     (tmp_path / "data.json").write_text(json.dumps(data))
-    with pytest.raises(InputError, match="of 10 x 20 pixels .* 20 x 10: it is turned by its EXIF"):
+    with pytest.raises(
+        InputError, match="of 10 x 20 pixels .* 20 x 10: its EXIF orientation turns"
+    ):
         register_json_instances("own", str(tmp_path / "data.json"), str(tmp_path))

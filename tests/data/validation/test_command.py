@@ -40,8 +40,8 @@ def test_exit_code_is_1_for_errors_and_0_for_warnings(write, monkeypatch, capsys
     assert run(monkeypatch, *write(broken("annotations", 0, area=None))) == 0
     assert "data.json: 1 kind of warnings\n" in (out := capsys.readouterr().out)
     assert "warning: annotations without area (1)" in out
-    assert run(monkeypatch, *write(broken("annotations", 0, bbox=[1, 1, 0, 1]))) == 1
-    assert "error: boxes of zero area (1)" in capsys.readouterr().out
+    assert run(monkeypatch, *write(broken("annotations", 0, bbox=[1, 1, -1, 1]))) == 1
+    assert "error: boxes of negative size (1)" in capsys.readouterr().out
     assert run(monkeypatch, "--dataset", "nowhere.json", ".") == 1
     assert "'nowhere.json' does not exist" in capsys.readouterr().out
     assert run(monkeypatch) == 2 and run(monkeypatch, "--class-folder") == 2
