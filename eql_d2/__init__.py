@@ -31,6 +31,7 @@ from .losses import (
     SoftmaxCE,
     SoftmaxEQL,
     calibrate,
+    step_of,
 )
 from .modeling import (
     EQLYOLOXIP,

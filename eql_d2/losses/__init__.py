@@ -10,3 +10,4 @@ from .eqlv2 import EQLv2
 from .gradient_statistics import GradientStatistics
 from .seesaw import SeesawLoss
 from .softmax_eql import SoftmaxEQL
+from .step import SteppedLoss, step_of

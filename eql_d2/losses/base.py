@@ -11,15 +11,15 @@ from torch import Tensor, nn
 from ..exceptions import InputError
 from .arguments import is_number
 from .config_arguments import arguments_of_config
-from .exact_buffers import ExactBuffers
 from .functional.checks import normalizer_problem, target_problem
 from .gradient_statistics import GradientStatistics
+from .step import SteppedLoss
 
 # What divides the summed loss
 Normalizer = float | Tensor | None
 
 
-class ClassificationLoss(ExactBuffers):
+class ClassificationLoss(SteppedLoss):
     """A classification loss that also owns what follows from it: columns, prior and scores.
 
     A head asks the loss how many logits to produce, with which bias to begin, how to train them
@@ -39,6 +39,7 @@ class ClassificationLoss(ExactBuffers):
         statistics: accumulated gradients of each class, None where the loss needs none.
         takes_soft_labels: whether targets may also be soft labels, floating and of the shape of the
             logits (mixup, CutMix).
+        counts_undivided: whether statistics are of the summed loss, before the normaliser.
         uses_quality: whether ``forward`` needs the argument ``quality``, which dense heads have.
         unread_settings: a line on what only our trainers read, for others to say at a first step.
         calibration: maps logits to those that heads hand to :meth:`scores`; see ``Calibration``.
@@ -46,6 +47,7 @@ class ClassificationLoss(ExactBuffers):
 
     default_prior: float | None = None
     takes_soft_labels = False
+    counts_undivided = False
     uses_quality = False
     unread_settings = ""
 
@@ -103,7 +105,7 @@ class ClassificationLoss(ExactBuffers):
         if self.unread_settings and self.training:
             log_first_n(logging.WARNING, self.unread_settings, name=__name__, key="message")
             self.unread_settings = ""
-        if self.statistics is not None and self.training and torch.is_grad_enabled():
+        if self._collects():
             self._refuse_recomputation()
         return super().__call__(*args, **kwargs)
 
@@ -146,27 +148,31 @@ class ClassificationLoss(ExactBuffers):
         step; None for a loss without such weights."""
         return None
 
-    def _refuse_recomputation(self) -> None:
-        """Refuse activation checkpointing that would count a step twice.
-
-        A forward within a backward pass is a recomputation. That of the reentrant kind is the first
-        one with gradients, and counts. The other kind has counted and moved the weights already,
-        and may stop before it gets to :meth:`_accumulate`.
-        """
-        node = torch._C._current_autograd_node()
-        if node is not None and node.name() != "CheckpointFunctionBackward":
-            raise InputError(
-                f"{type(self).__name__} is recomputed by activation checkpointing, which would "
-                "count a step twice and change its weights between the passes: leave the "
-                "loss out of the checkpointed part, or give use_reentrant=True"
-            )
+    def _collects(self) -> bool:
+        return self.statistics is not None
 
     @torch.jit.unused
     def _accumulate(self, pos_grad: Tensor, neg_grad: Tensor) -> None:
-        """Add the sums (K,) of a step to the statistics. With several processes a collective: call
-        it in every forward, also without rows, before any return."""
-        if self.statistics is not None and self.training and torch.is_grad_enabled():
-            self.statistics.update(pos_grad[: self.num_classes], neg_grad[: self.num_classes])
+        """Add the sums (K,) of a call to the statistics, or to those of the step that is open.
+        Without one and with several processes a collective: call it in every forward, also without
+        rows, before any return."""
+        if self.statistics is None or not self._is_counted():
+            return
+        sums = pos_grad[: self.num_classes], neg_grad[: self.num_classes]
+        if self._sums is None:
+            self.statistics.update(*sums)
+        else:
+            parts = 1 if self.counts_undivided else self._parts
+            self._sums["gradients"] += torch.stack(sums).detach() / parts
+
+    def _new_sums(self) -> dict[str, Tensor]:
+        if self.statistics is None:
+            return {}
+        return {"gradients": self.statistics.pos_grad.new_zeros(2, self.num_classes)}
+
+    def _add_step(self, sums: dict[str, Tensor]) -> None:
+        if self.statistics is not None:
+            self.statistics.add(sums["gradients"])
 
     @torch.jit.unused
     def _normalizer(self, normalizer: Normalizer, targets: Tensor) -> float | Tensor:

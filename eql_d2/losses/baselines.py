@@ -26,6 +26,7 @@ class SigmoidLoss(ClassificationLoss):
     the weights; the scores are those of a loss that does not use column C of a box head."""
 
     default_prior = 0.001  # of the official code
+    counts_undivided = True
 
     def _weights(self, logits: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """Weights of the K columns as positive, (K,), as negative, (K,) or (G, K), and the group of

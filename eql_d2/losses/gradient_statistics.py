@@ -60,14 +60,20 @@ class GradientStatistics(ExactBuffers):
                 f"{tuple(pos_grad.shape)} and {tuple(neg_grad.shape)}: both must be "
                 f"({self.num_classes},)"
             )
+        step = torch.stack([pos_grad, neg_grad]).to(self.pos_grad)
+        if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+            dist.all_reduce(step)
+        self.add(step)
+
+    @torch.no_grad()
+    def add(self, step: Tensor) -> None:
+        """:meth:`update` with sums (2, C), positive and negative, that are already those of all
+        processes. No collective."""
         if self.pos_grad.dtype != torch.float64:  # FSDP casts buffers past the module
             raise InputError(
                 f"the gradient statistics have been cast to {self.pos_grad.dtype}, in which sums "
                 "stop counting: keep buffers as they are (FSDP: MixedPrecision(buffer_dtype=None))"
             )
-        step = torch.stack([pos_grad, neg_grad]).to(self.pos_grad)
-        if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
-            dist.all_reduce(step)
         # where() instead of a branch: no device synchronisation.
         finite = step.isfinite().all()
         step = torch.where(finite, step, torch.zeros_like(step))

@@ -32,7 +32,8 @@ class SeesawLoss(SoftmaxLoss):
 
     The samples are counted in training with gradients enabled, in ``class_count``, a buffer that is
     saved with the model and missing in a checkpoint without complaint. Outside of training nothing
-    is counted, and N is what has been counted before.
+    is counted, and N is what has been counted before; so it is in all calls of a step of several
+    (``step()``), gradient accumulation among them, since the batches to come are not known.
 
     On rows or maps of C columns (classification, segmentation) that is all. In a box head it is
     trained on the foreground rows, over the columns 0..C-1, and column C is the objectness: binary
@@ -95,19 +96,32 @@ class SeesawLoss(SoftmaxLoss):
     @torch.jit.unused
     def _count(self, targets: Tensor) -> Tensor:
         """N, (C,). With several processes a collective, so before any return of a forward."""
-        if not self.training:
+        if not self.training or not self._counts:
             return self.class_count
-        if torch.is_grad_enabled():
-            self._refuse_recomputation()
         # Ignored ones are counted with the background, if there is one, and left out.
         label = targets.masked_fill(targets < 0, self.num_classes).flatten()
         # Not bincount: on a GPU it would be waited for.
         counted = self.class_count.new_zeros(self.num_classes + 1)
         counted.index_add_(0, label, torch.ones_like(label, dtype=counted.dtype))
-        class_count = self.class_count + sum_over_ranks(counted)[: self.num_classes]
-        if torch.is_grad_enabled():  # not in the first pass of activation checkpointing
+        counted = counted[: self.num_classes]
+        if self._sums is not None:  # whose other batches are not known yet
+            if self._is_counted():
+                self._sums["samples"] += counted
+            return self.class_count
+        class_count = self.class_count + sum_over_ranks(counted)
+        if self._is_counted():  # not in the first pass of activation checkpointing
             self.class_count.copy_(class_count)
         return class_count
+
+    def _collects(self) -> bool:
+        return True
+
+    def _new_sums(self) -> dict[str, Tensor]:
+        return {**super()._new_sums(), "samples": torch.zeros_like(self.class_count)[None]}
+
+    def _add_step(self, sums: dict[str, Tensor]) -> None:
+        super()._add_step(sums)
+        self.class_count += sums["samples"][0]
 
     @torch.jit.unused
     def _objectness_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
