@@ -40,7 +40,7 @@ def make_integers(data: dict) -> list[str]:
     lines = [f"{count:,} {what} made integers" for count, what in counts if count]
     for entries, reference in (("images", "image_id"), ("categories", "category_id")):
         if count := _number_texts(data, entries, reference):
-            lines.append(f"{count:,} id of {entries} given as text numbered")
+            lines.append(f"{count:,} ids of {entries} given as text numbered")
     return lines + _fill_lists(data["images"])
 
 

@@ -160,7 +160,7 @@ def resized(record):
 
 @pytest.mark.parametrize(
     ("spoil", "expected"),
-    [(damaged, "cannot identify"), (resized, r"got \(7, 5\), expect \(80, 60\)")],
+    [(damaged, "cannot identify"), (resized, "is of 7 x 5 pixels but annotated with 80 x 60")],
 )
 def test_images_that_cannot_be_used_are_named_in_one_line(records, spoil, expected):
     spoil(records[0])

@@ -6,7 +6,6 @@ import sys
 
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from PIL import Image
 
 from eql_d2 import InputError
 from eql_d2.data import register_json_instances
@@ -50,6 +49,19 @@ def mend(monkeypatch, files, path):
 def wrap_none(data):
     for annotation in data["annotations"]:
         (annotation["segmentation"],) = annotation["segmentation"]
+
+
+def as_points(data):
+    for annotation in data["annotations"]:
+        (xy,) = annotation["segmentation"]
+        annotation["segmentation"] = [[xy[i : i + 2] for i in range(0, len(xy), 2)]]
+
+
+def name_images(data):
+    for entry, key in [(i, "id") for i in data["images"]] + [
+        (a, "image_id") for a in data["annotations"]
+    ]:
+        entry[key] = f"{entry[key]}.png"
 
 
 def first_box(*box):
@@ -101,6 +113,8 @@ MENDED = {
     "flat polygons": (wrap_none, "not in a list of their own", "put into a list of polygons"),
     "ids as words": (broken("annotations", 3, id="x4"), "whose id is no integer", "numbered anew"),
     "absent ids": (all_of("annotations", id=DELETE), "whose id is no integer", "numbered anew"),
+    "points": (as_points, "not in a list of their own", "17 masks put into a list of polygons"),
+    "names as ids": (name_images, "whose id is no integer", "8 ids of images given as text"),
     "absent sizes": (all_of("images", width=DELETE, height=None), "without a size", "8 sizes of"),
     "absent boxes": (all_of("annotations", bbox=DELETE), "not four numbers", "17 boxes taken"),
 }
@@ -118,11 +132,29 @@ def test_what_has_one_remedy_is_mended_by_write(files, change, kind, done, monke
             assert {key: value for key, value in ours.items() if key in expected} == expected
 
 
-def test_backslashes_are_turned_by_write(files, monkeypatch, capsys):
-    change = all_of("images", file_name=f"..\\{files[0].name}\\1.png")
+def test_what_is_outside_is_clipped_by_write_and_what_is_empty_gets_the_box_of_its_mask(
+    files, monkeypatch, capsys
+):
+    def change(data):
+        for annotation, box in zip(data["annotations"], ([-9, 2, 20, 20], [5, 5, 20, 0], None)):
+            annotation["bbox"] = box
+        run_lengths = {"size": [64, 80], "counts": [64 * 10 + 5, 7, 64 * 70 - 12]}
+        data["annotations"][2]["segmentation"] = run_lengths
+
     data, code = mend(monkeypatch, files, write(files, change)[0])
-    assert code == 0 and "8 file names with" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert code == 0 and "1 boxes clipped" in out and "2 boxes taken from masks" in out
+    expected = [[0, 2, 11, 20], json.loads(files[1])["annotations"][1]["bbox"], [10, 5, 1, 7]]
+    assert [annotation["bbox"] for annotation in data["annotations"][:3]] == expected
+
+
+def test_backslashes_are_turned_and_empty_urls_removed_by_write(files, monkeypatch, capsys):
+    change = all_of("images", file_name=f"..\\{files[0].name}\\1.png", coco_url="")
+    data, code = mend(monkeypatch, files, write(files, change)[0])
+    out = capsys.readouterr().out
+    assert code == 0 and "8 file names with" in out and "8 unusable urls removed" in out
     assert data["images"][0]["file_name"] == f"../{files[0].name}/1.png"
+    assert "coco_url" not in data["images"][0]
 
 
 def as_shares(data):
@@ -185,48 +217,3 @@ def test_a_category_that_may_be_a_class_is_none(files, change):
     register_json_instances("own", path, folder)
     data = json.loads((files[0] / "data.json").read_text())
     assert len(MetadataCatalog.get("own").thing_classes) == len(data["categories"])
-
-
-@pytest.mark.parametrize(
-    "name, message",
-    [
-        ("sub\\b.PNG", "has the . of Windows, validate --write turns them"),
-        ("C:\\images\\a.png", r"of Windows, there is '.*/a.png', correct the folder"),
-        ("SUB/B.png", r"the file is '.*/sub/b.PNG', capitals and small letters differ"),
-        ("images/a.png", "'images' is there twice, give the folder above"),
-        ("https://example.org/a.png?x=1", "it is a URL, and '.*/a.png' is there: give the name"),
-        ("https://example.org/z.png", "it is a URL, download the images"),
-        ("/data/upload/a.png", "leads out of .*, where '.*/a.png' has that name: give the name"),
-        ("a.jpg", r"there is '.*/a.png', with another ending"),
-        ("a%2Epng", r"the file is '.*/a.png', the name has the % of URLs"),
-        ("ae\u0301.png", "other characters of Unicode"),
-        ("a.png ", "a name begins or ends with spaces"),
-        ("b.PNG", r"there is '.*/sub/b.PNG', correct the folder or the name"),
-        ("none.png", "none.png': check the image folder"),
-    ],
-)
-def test_a_missing_image_says_why(tmp_path, name, message):
-    (tmp_path / "images/sub").mkdir(parents=True)
-    for path in ("a.png", "sub/b.PNG", "a\u00e9.png"):
-        Image.new("RGB", (8, 8)).save(tmp_path / "images" / path)
-    image = {"id": 1, "file_name": name, "width": 8, "height": 8}
-    category = {"id": 1, "name": "a"}
-    box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 4, 4], "iscrowd": 0, "area": 16}
-    data = {"images": [image], "annotations": [box], "categories": [category]}
-    (tmp_path / "data.json").write_text(json.dumps(data))
-    findings = validate_json(str(tmp_path / "data.json"), str(tmp_path / "images"))
-    with pytest.raises(InputError, match=message):
-        findings.raise_error()
-
-
-def test_an_image_that_exif_turns_is_said_so(tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6  # 90 degrees
-    Image.new("RGB", (20, 10)).save(tmp_path / "a.jpg", exif=exif)
-    image = {"id": 1, "file_name": "a.jpg", "width": 20, "height": 10}
-    data = {"images": [image], "annotations": [], "categories": [{"id": 1, "name": "a"}]}
-    (tmp_path / "data.json").write_text(json.dumps(data))
-    with pytest.raises(
-        InputError, match="of 10 x 20 pixels .* 20 x 10: its EXIF orientation turns"
-    ):
-        register_json_instances("own", str(tmp_path / "data.json"), str(tmp_path))
