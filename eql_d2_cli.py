@@ -31,7 +31,7 @@ COMMANDS = {
 }
 # What the package needs but does not ask for, or asks for in an extra
 _FIXES = {
-    "torch": "install PyTorch of 2.1 or later, see pytorch.org",
+    "torch": "install PyTorch 2.4 or later, see pytorch.org",
     "detectron2": "install Detectron2, see its INSTALL.md",
     "cv2": "pip install opencv-python-headless",
 }

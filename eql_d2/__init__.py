@@ -2,8 +2,14 @@
 
 import inspect
 
+import torch
 from detectron2.modeling.roi_heads.fast_rcnn import FastRCNNOutputLayers
 
+if not hasattr(torch.library, "custom_op"):  # by which torch.compile knows the kernels
+    raise ImportError(
+        f"eql_d2 needs PyTorch 2.4 or later, and this is {torch.__version__}: pip install "
+        "--upgrade torch torchvision, then build Detectron2 anew"
+    )
 if "use_sigmoid_ce" not in inspect.signature(FastRCNNOutputLayers.__init__).parameters:
     raise ImportError(
         "eql_d2 needs a Detectron2 of April 2022 or later (FastRCNNOutputLayers with "

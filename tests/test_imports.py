@@ -1,7 +1,13 @@
 """The layers: what a module of the package may import, no cycle and no arrow that runs upwards."""
 
 import ast
+import importlib
 from pathlib import Path
+
+import pytest
+import torch
+
+import eql_d2
 
 ROOT = Path(__file__).parents[1] / "eql_d2"
 # From the ground up: a layer imports those before it, and itself. Losses and data stand side by
@@ -94,3 +100,20 @@ def test_imports_stand_at_the_top_of_a_file():
             if isinstance(node, (ast.Import, ast.ImportFrom))
         ]
         assert not inner, path
+
+
+def test_an_older_pytorch_is_refused_in_one_sentence(monkeypatch):
+    monkeypatch.delattr(torch.library, "custom_op")
+    with pytest.raises(ImportError, match=r"needs PyTorch 2\.4 or later, and this is 2") as error:
+        importlib.reload(eql_d2)
+    assert "\n" not in str(error.value)
+
+
+def test_pytorch_before_2_7_can_read_the_operators():
+    """It infers no schema from list[Tensor], and dies at import."""
+    for path in (ROOT / "losses/functional/operators").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.FunctionDef) or "list[" not in ast.unparse(node.args):
+                continue
+            made = [x for x in node.decorator_list if "custom_op" in ast.unparse(x)]
+            assert all("schema" in {k.arg for k in x.keywords} for x in made), node.name

@@ -30,7 +30,18 @@ def class_focal_loss(
     return LossSums(loss, pos_grad.detach(), neg_grad.detach())
 
 
-@torch.library.custom_op("eql_d2::class_focal_loss", mutates_args=())
+# PyTorch before 2.7 reads no list[Tensor] in a signature, so that the schemas are written out.
+_INPUTS = (
+    "Tensor[] logits, Tensor[] labels, Tensor gamma, Tensor pos_weight, Tensor neg_weight, "
+    "Tensor[] quality"
+)
+
+
+@torch.library.custom_op(
+    "eql_d2::class_focal_loss",
+    mutates_args=(),
+    schema=f"({_INPUTS}) -> (Tensor, Tensor, Tensor)",
+)
 def _forward(
     logits: list[Tensor],
     labels: list[Tensor],
@@ -61,7 +72,11 @@ def _(logits, labels, gamma, pos_weight, neg_weight, quality):
     return gamma.new_empty(()), sums, torch.empty_like(sums)
 
 
-@torch.library.custom_op("eql_d2::class_focal_loss_backward", mutates_args=())
+@torch.library.custom_op(
+    "eql_d2::class_focal_loss_backward",
+    mutates_args=(),
+    schema=f"(Tensor grad_loss, {_INPUTS}) -> Tensor[]",
+)
 def _backward(
     grad_loss: Tensor,
     logits: list[Tensor],
