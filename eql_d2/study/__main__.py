@@ -4,11 +4,14 @@
 
 Interrupted, killed or failed, the same command goes on: what is finished is not done again, the
 rest starts from its beginning, so that the numbers are those of a study without interruption.
+Refused are finished results of other settings, annotations or initial weights than there are now;
+class folders are compared by the names and sizes of their images, other images not at all.
 
 STUDY.yaml; only ``seeds`` and ``runs`` are needed::
 
     output: output/study/onestage     # default: output/study/<name of the file>
     jobs: 2                           # trials at a time, 1 if not given
+    gpus: 1                           # of each trial, its own, on a machine with GPUs
     seeds: [1, 2, 3]
     baseline: focal                   # the first run if not given
     data:
@@ -54,7 +57,7 @@ def finish_study(study: Study) -> list[Outcome]:
     """
     outcomes = read_outcomes(study)
     summaries = summarize(outcomes, study.baseline)
-    tables = study_tables(study, summaries)
+    tables = study_tables(study, outcomes, summaries)
     text = markdown(study, outcomes, summaries, tables)
     paths = write_tables(study, outcomes, summaries, text)
     print(f"\n{text}", flush=True)

@@ -25,7 +25,7 @@ from .data import checked_options, generated_options
 from .settings import Settings, settings_of_runs
 
 TRAIN_NET = ("-m", "eql_d2.engine")  # train_net.py, which is in a clone alone
-_KEYS = ("output", "jobs", "seeds", "baseline", "data", "config", "overrides", "runs")
+_KEYS = ("output", "jobs", "gpus", "seeds", "baseline", "data", "config", "overrides", "runs")
 _NAME = re.compile(r"\w[\w.+=-]*", re.ASCII)
 # What a study writes beside the folders of its runs
 _OWN_FILES = ("lock", "figures", "report.html", "runs.csv", "table.csv", "table.md")
@@ -43,6 +43,8 @@ class Trial:
         fingerprint: of all in the study and its configs that decides the numbers; paths of the
             output are not among it, so that the folder can be moved.
         max_iter: steps of the training; 0 for an evaluation.
+        inputs: files that decide the numbers, too, see :func:`eql_d2.study.inputs.inputs_of`.
+        gpus: that it needs, on a machine that has some; 0 if it computes on CPUs.
         source: the trial whose last weights are evaluated; None for a training.
     """
 
@@ -52,6 +54,8 @@ class Trial:
     command: tuple[str, ...]
     fingerprint: str
     max_iter: int
+    inputs: tuple[tuple[str, bool], ...] = ()
+    gpus: int = 0
     source: "Trial | None" = None
 
     @property
@@ -67,6 +71,7 @@ class Study:
         name: for headings.
         output: absolute path of its folder.
         jobs: trials at a time.
+        gpus: of each trial.
         seeds: of each run.
         runs: names in the order of the file.
         baseline: the run that others are compared with.
@@ -77,6 +82,7 @@ class Study:
     name: str
     output: Path
     jobs: int
+    gpus: int
     seeds: tuple[int, ...]
     runs: tuple[str, ...]
     baseline: str
@@ -128,10 +134,14 @@ def make_study(content: Any, name: str) -> Study:
     output = Path.cwd() / Path(output).expanduser()
     seeds = checked_seeds(content.get("seeds"))
     jobs = checked_count(content.get("jobs", 1), "jobs")
+    gpus = checked_count(content.get("gpus", 1), "gpus")
     generated, options = _data(content)
+    # Of several a process for each, whose order of the data is another
+    options = [*(["--num-gpus", str(gpus)] if gpus > 1 else []), *options]
     settings = settings_of_runs(content, options, output)
-    trials = [trial for seed in seeds for trial in _trials(settings, options, output, seed)]
-    return Study(name, output, jobs, seeds, tuple(runs), baseline, generated, tuple(trials))
+    trials = [trial for seed in seeds for trial in _trials(settings, options, output, seed, gpus)]
+    runs = tuple(runs)
+    return Study(name, output, jobs, gpus, seeds, runs, baseline, generated, tuple(trials))
 
 
 def _check_run_names(runs: Mapping) -> None:
@@ -156,7 +166,7 @@ def _data(content: Mapping) -> tuple[str | None, list[str]]:
 
 
 def _trials(
-    settings: Mapping[str, Settings], options: Sequence[str], output: Path, seed: int
+    settings: Mapping[str, Settings], options: Sequence[str], output: Path, seed: int, gpus: int
 ) -> list[Trial]:
     """Trials of one seed in the order of the runs; those that train are made first."""
     trials = {}
@@ -176,6 +186,8 @@ def _trials(
             command=(*command, "SEED", str(seed)),
             fingerprint=hashlib.sha256(json.dumps(decisive, default=str).encode()).hexdigest(),
             max_iter=0 if source else run.max_iter,
+            inputs=run.inputs,
+            gpus=0 if run.device == "cpu" else gpus,
             source=source,
         )
     return [trials[name] for name in settings]

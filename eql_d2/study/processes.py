@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ..exceptions import InputError
@@ -79,7 +79,9 @@ def _try_lock(descriptor: int) -> bool:
     return True
 
 
-def start(command: Sequence[str], log: Path, lock: int) -> subprocess.Popen:
+def start(
+    command: Sequence[str], log: Path, lock: int, environment: Mapping[str, str]
+) -> subprocess.Popen:
     """Start a process with one thread that prints to a file, holds the lock and, on Linux, ends
     with this process."""
     with open(log, "w") as file:
@@ -88,7 +90,7 @@ def start(command: Sequence[str], log: Path, lock: int) -> subprocess.Popen:
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
             pass_fds=(lock,),
             preexec_fn=end_with_parent(),
         )

@@ -13,6 +13,7 @@ from ..exceptions import InputError
 from ..model_zoo import CONFIGS
 from .checks import checked_mapping, listed
 from .data import existing_path
+from .inputs import inputs_of
 
 _RUN_KEYS = ("config", "overrides", "weights_of")
 _SET_BY_THE_STUDY = ("OUTPUT_DIR", "SEED")
@@ -26,6 +27,8 @@ class Settings(NamedTuple):
         words: overrides as ``train_net.py`` takes them: key, value, key, value ...
         content: of the config file and its bases, to tell a later change of them.
         max_iter: ``SOLVER.MAX_ITER`` with the overrides.
+        inputs: files that decide the numbers, too, see :func:`eql_d2.study.inputs.inputs_of`.
+        device: ``MODEL.DEVICE``.
         weights_of: the run whose weights are evaluated; None for one that trains.
     """
 
@@ -33,6 +36,8 @@ class Settings(NamedTuple):
     words: tuple[str, ...]
     content: dict[str, Any]
     max_iter: int
+    inputs: tuple[tuple[str, bool], ...]
+    device: str
     weights_of: str | None
 
 
@@ -86,7 +91,15 @@ def settings_of_runs(
         cfg = _read_config(
             path, [*options, *words, "OUTPUT_DIR", str(output / name)], where, source
         )
-        settings[name] = Settings(path, words, content_of(str(path)), cfg.SOLVER.MAX_ITER, source)
+        settings[name] = Settings(
+            path,
+            words,
+            content_of(str(path)),
+            cfg.SOLVER.MAX_ITER,
+            inputs_of(cfg, source is None),
+            cfg.MODEL.DEVICE,
+            source,
+        )
     return settings
 
 

@@ -19,10 +19,13 @@ _WORDS = {metric: words for task in TASKS for metric, (words, _) in task.metrics
 _OF_GROUPS = {
     m for task in TASKS for m, (_, group) in task.metrics.items() if group not in (None, ALL)
 }
+_OF_RECORD = ("exit", "seconds", "at_a_time")
 _FIRST = {next(iter(task.metrics)) for task in TASKS}
 
 
-def study_tables(study: Study, summaries: Sequence[Summary]) -> list[Table]:
+def study_tables(
+    study: Study, outcomes: Sequence[Outcome], summaries: Sequence[Summary]
+) -> list[Table]:
     """Title, header and rows of the means and, with several runs, of the differences.
 
     Of the results they have the first metric of a task, those of the groups, and the means over
@@ -45,6 +48,8 @@ def study_tables(study: Study, summaries: Sequence[Summary]) -> list[Table]:
     title = "Mean ± standard deviation over the seeds, results in percent"
     title = title if several else "Results in percent"
     words = _words(metrics)
+    if _why_no_times(outcomes):
+        words[STEP_SECONDS] += " (no comparison)"
     header = ["run", "seeds", *(words[metric] for metric in metrics)]
     tables = [(title, header, rows(study.runs, metrics, "count", _mean_text))]
     others = [run for run in study.runs if run != study.baseline]
@@ -76,6 +81,9 @@ def markdown(
         )
     tested = dict.fromkeys(line for outcome in outcomes for line in outcome.tested)
     parts += ["\n".join(f"{line}." for line in tested)] if tested else []
+    reason = _why_no_times(outcomes)
+    if reason and any(summary.metric == STEP_SECONDS for summary in summaries):
+        parts.append(f"Seconds a step are no comparison of the runs: {reason}.")
     problems = [f"- {o.trial.name}: {o.problem}" for o in outcomes if o.problem]
     if problems:
         parts.append("\n".join(["Without results:", "", *problems]))
@@ -97,12 +105,12 @@ def write_tables(
     _write_csv(paths[1], [names.get(field, field) for field in Summary._fields], rows)
     metrics = list(dict.fromkeys(metric for outcome in outcomes for metric in outcome.metrics))
     rows = [
-        [o.trial.run, o.trial.seed, o.record.get("exit", ""), o.record.get("seconds", "")]
+        [o.trial.run, o.trial.seed, *(o.record.get(key, "") for key in _OF_RECORD)]
         + [_csv(o.metrics.get(metric, math.nan)) for metric in metrics]
         + [o.problem]
         for o in outcomes
     ]
-    _write_csv(paths[2], ["run", "seed", "exit", "seconds", *metrics, "problem"], rows)
+    _write_csv(paths[2], ["run", "seed", *_OF_RECORD, *metrics, "problem"], rows)
     return paths
 
 
@@ -165,6 +173,17 @@ def _difference_text(summary: Summary) -> str:
     text = f"{summary.difference:+.1f}"
     text += f" [{summary.low:+.1f}, {summary.high:+.1f}]" if summary.pairs > 1 else ""
     return text.replace("-", "−")
+
+
+def _why_no_times(outcomes: Sequence[Outcome]) -> str:
+    """Why times of the trials tell nothing of the runs; "" if they do."""
+    records = [outcome.record for outcome in outcomes if not outcome.problem]
+    most = max((record.get("at_a_time", 1) for record in records), default=1)
+    if most > 1:
+        return f"up to {most} shared the machine, see at_a_time in runs.csv; jobs: 1 measures them"
+    if len({tuple(record["machine"].items()) for record in records}) > 1:
+        return "they were trained on several machines"
+    return ""
 
 
 def _made_by(record: dict) -> str:

@@ -55,7 +55,7 @@ def test_a_trial_that_outlives_its_study_keeps_the_folder(tmp_path, monkeypatch)
     monkeypatch.setattr(processes, "_LOCK_SECONDS", 0.2)
     code = "import time; print('started', flush=True); time.sleep(60)"
     with locked(tmp_path / "study") as lock:
-        process = start([sys.executable, "-c", code], tmp_path / "log", lock)
+        process = start([sys.executable, "-c", code], tmp_path / "log", lock, {})
         wait_for(lambda: (tmp_path / "log").read_text() == "started\n")
     try:
         with pytest.raises(processes.InputError, match="runs in"), locked(tmp_path / "study"):

@@ -38,7 +38,7 @@ def outcomes_of(study):
 
 def text_of(study, outcomes):
     summaries = summarize(outcomes, study.baseline)
-    return markdown(study, outcomes, summaries, study_tables(study, summaries))
+    return markdown(study, outcomes, summaries, study_tables(study, outcomes, summaries))
 
 
 def rows_of(text):
@@ -121,3 +121,20 @@ def test_csv_files_have_all_numbers(study):
     ]
     assert (runs[1]["bbox/AP"], runs[1]["seconds"], runs[1]["problem"]) == ("12", "7.5", "")
     assert (runs[5]["bbox/AP"], runs[5]["problem"]) == ("", "exit 3: no data")
+
+
+@pytest.mark.parametrize(
+    "records, reason",
+    [
+        ([RECORD | {"at_a_time": 1}] * 2, None),
+        ([RECORD, RECORD | {"at_a_time": 2}], "up to 2 shared the machine"),
+        ([RECORD, RECORD | {"machine": {"cpu": "B", "cores": 4}}], "on several machines"),
+    ],
+)
+def test_b20_times_of_runs_that_shared_the_machine_are_no_comparison(study, records, reason):
+    outcomes = [o._replace(record=records[i % 2]) for i, o in enumerate(outcomes_of(study))]
+    text = text_of(study, outcomes)
+    column = "s a step" if reason is None else "s a step (no comparison)"
+    assert rows_of(text)[0][-1] == column
+    assert ("Seconds a step are no comparison" in text) == (reason is not None)
+    assert (reason or "") in text
