@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import importlib
 import json
 import re
 import sys
@@ -25,7 +26,10 @@ from .data import checked_options, generated_options
 from .settings import Settings, settings_of_runs
 
 TRAIN_NET = ("-m", "eql_d2.engine")  # train_net.py, which is in a clone alone
-_KEYS = ("output", "jobs", "gpus", "seeds", "baseline", "data", "config", "overrides", "runs")
+_KEYS = (
+    *("output", "jobs", "gpus", "seeds", "baseline"),
+    *("module", "data", "config", "overrides", "runs"),
+)
 _NAME = re.compile(r"\w[\w.+=-]*", re.ASCII)
 # What a study writes beside the folders of its runs
 _OWN_FILES = ("lock", "figures", "report.html", "runs.csv", "table.csv", "table.md")
@@ -135,11 +139,20 @@ def make_study(content: Any, name: str) -> Study:
     seeds = checked_seeds(content.get("seeds"))
     jobs = checked_count(content.get("jobs", 1), "jobs")
     gpus = checked_count(content.get("gpus", 1), "gpus")
+    program = _program(content.get("module"))
     generated, options = _data(content)
     # Of several a process for each, whose order of the data is another
     options = [*(["--num-gpus", str(gpus)] if gpus > 1 else []), *options]
     settings = settings_of_runs(content, options, output)
-    trials = [trial for seed in seeds for trial in _trials(settings, options, output, seed, gpus)]
+    evaluated = [run for run, values in settings.items() if values.weights_of is not None]
+    if evaluated and program != TRAIN_NET:
+        raise InputError(
+            f"runs.{evaluated[0]} has weights_of, but {program[1]} only trains: leave out one of "
+            "them"
+        )
+    trials = [
+        trial for seed in seeds for trial in _trials(program, settings, options, output, seed, gpus)
+    ]
     runs = tuple(runs)
     return Study(name, output, jobs, gpus, seeds, runs, baseline, generated, tuple(trials))
 
@@ -155,6 +168,21 @@ def _check_run_names(runs: Mapping) -> None:
             )
 
 
+def _program(module: Any) -> tuple[str, ...]:
+    """How trials are started: ``train_net.py``, or a module of the same arguments, which may
+    register data sets when it is imported."""
+    if module is None:
+        return TRAIN_NET
+    try:
+        importlib.import_module(module)
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        raise InputError(
+            f"module {module!r} cannot be imported ({error}): give one that is started as "
+            "train_net.py is, for example eql_d2.demo.lvis_shaped"
+        ) from error
+    return ("-m", module)
+
+
 def _data(content: Mapping) -> tuple[str | None, list[str]]:
     """Name of the generated data set, and all data options of ``train_net.py``."""
     data = checked_mapping(content.get("data"), "data", ("generate", "options"))
@@ -166,19 +194,25 @@ def _data(content: Mapping) -> tuple[str | None, list[str]]:
 
 
 def _trials(
-    settings: Mapping[str, Settings], options: Sequence[str], output: Path, seed: int, gpus: int
+    program: Sequence[str],
+    settings: Mapping[str, Settings],
+    options: Sequence[str],
+    output: Path,
+    seed: int,
+    gpus: int,
 ) -> list[Trial]:
     """Trials of one seed in the order of the runs; those that train are made first."""
     trials = {}
     for name, run in sorted(settings.items(), key=lambda item: item[1].weights_of is not None):
         source = trials.get(run.weights_of)
         folder = output / name / f"seed{seed}"
-        command = [sys.executable, "-W", "ignore", *TRAIN_NET]
+        command = [sys.executable, "-W", "ignore", *program]
         command += ["--eval-only"] if source else []
         command += ["--config-file", str(run.config), *options, *run.words]
         command += ["OUTPUT_DIR", str(folder)]
         command += ["MODEL.WEIGHTS", str(source.folder / "model_final.pth")] if source else []
         decisive = [run.content, options, run.words, seed, source and source.fingerprint]
+        decisive += [] if program == TRAIN_NET else [program]
         trials[name] = Trial(
             run=name,
             seed=seed,

@@ -42,6 +42,13 @@ def test_trials_are_commands_of_train_net_all_runs_of_a_seed_together(content, t
     assert (study.baseline, study.runs, trial.max_iter) == ("a", ("a", "b"), 2)
 
 
+def test_a_module_is_started_in_the_place_of_train_net(content):
+    plain = make_study(content, "name").trials[0]
+    trial = make_study(changed(content, module="eql_d2.demo.lvis_shaped"), "name").trials[0]
+    assert trial.command[3:5] == ("-m", "eql_d2.demo.lvis_shaped")
+    assert trial.command[5:] == plain.command[5:] and trial.fingerprint != plain.fingerprint
+
+
 def test_weights_of_evaluates_the_same_model_of_the_same_seed(content):
     runs = {
         "scores": {"weights_of": "b", "overrides": {"TEST.DETECTIONS_PER_IMAGE": 7}},
@@ -97,6 +104,12 @@ WRONG = {
     "own file": ({"runs": {"figures": {}}}, "run name 'figures' .* none of lock, figures"),
     "config": ({"runs": {"a": {"config": "no.yaml"}}}, "runs.a: config 'no.yaml' does not exist"),
     "no config": ({"config": None}, "runs.a has no config: give it one"),
+    "module": ({"module": "eql_d2.no"}, "module 'eql_d2.no' cannot be imported .* give one"),
+    "module is no name": ({"module": 3}, "module 3 cannot be imported"),
+    "module that only trains": (
+        {"module": "eql_d2.demo.lvis_shaped", "runs": {"a": {}, "b": {"weights_of": "a"}}},
+        "runs.b has weights_of, but eql_d2.demo.lvis_shaped only trains: leave out one",
+    ),
     "LazyConfig": (
         {"config": "configs/quick_schedules/mask_rcnn_R_18_FPN_instant_eqlv2.py"},
         "is a LazyConfig: give its .yaml twin",
@@ -231,5 +244,6 @@ def test_the_studies_that_come_along_are_valid(path):
         "pretraining": "other_glyphs",
         "classification": "glyph_crops",
         "segmentation": "glyph_maps",
+        "lvis_shaped": None,
     }
     assert study.generated == others.get(path.stem, "glyphs")
