@@ -17,7 +17,7 @@ LAYERS = [
         *("exceptions", "messages", "files", "distributed", "versions", "config", "refusals"),
         *("foreign_formats", "loss_config"),
         "model_zoo",
-        *("gradient_record", "random_numbers"),
+        *("gradient_record", "drawn_seed", "random_numbers"),
     },
     {"losses", "data", "solver", "checkpoint"},
     {"modeling", "evaluation"},

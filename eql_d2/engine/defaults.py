@@ -186,7 +186,7 @@ class Trainer(DefaultTrainer):
         periods = (self.cfg.TEST.EVAL_PERIOD, self.cfg.SOLVER.CHECKPOINT_PERIOD)
         averaging = averaging_hooks(self.model, average, self.cfg.TEST.AVERAGE_NORM, periods)
         self._settings = SettingsHook(self.cfg, self.cfg.SOLVER.MAX_ITER)
-        first = [ExactResumeHook(self.cfg.SEED), self._settings]
+        first = [ExactResumeHook(self.cfg.SEED, self.cfg.OUTPUT_DIR), self._settings]
         return [*first, *averaging, *ret[:place], *before, *ret[place:]]
 
     def _evaluate(self) -> OrderedDict:

@@ -7,6 +7,7 @@ too.
 """
 
 import logging
+import os
 import secrets
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -16,6 +17,7 @@ from detectron2.utils import comm
 
 from ..data import ResumableLoader, get_order, resumable, set_order
 from ..distributed import from_main_process
+from ..drawn_seed import write_drawn_seed
 from ..random_numbers import STEP, seed_all
 
 logger = logging.getLogger(__name__)
@@ -36,10 +38,11 @@ class ExactResumeHook(HookBase):
 
     Args:
         seed: ``SEED`` (LazyConfig: ``train.seed``); below 0 one is drawn, as in Detectron2.
+        output_dir: for the report a seed that is drawn is written there.
     """
 
-    def __init__(self, seed: int):
-        self._given = seed
+    def __init__(self, seed: int, output_dir: str | os.PathLike):
+        self._given, self._output_dir = seed, output_dir
         self._state, self._found = {}, None
 
     def state_dict(self) -> dict[str, Any]:
@@ -77,7 +80,7 @@ class ExactResumeHook(HookBase):
         if same_seed and loader:
             set_order(loader.sampler, found["order"])
         self._state = {
-            "seed": found["seed"] if same_seed else self._draw(),
+            "seed": self._seed(found["seed"] if same_seed else None),
             "order": get_order(loader.sampler) if loader else {},
             "settings": settings,
         }
@@ -97,11 +100,20 @@ class ExactResumeHook(HookBase):
                 f"of {', '.join(changed)}"
             )
 
-    def _draw(self) -> int:
+    def _seed(self, found: int | None) -> int:
+        """The seed that was given, else that of the checkpoint, else one that is drawn."""
         if self._given >= 0:
             return self._given
-        seed = from_main_process(lambda: secrets.randbits(31))
-        logger.info(f"SEED is {self._given}: {seed} is drawn, and kept in the checkpoints")
+
+        def keep() -> int:
+            seed = secrets.randbits(31) if found is None else found
+            if self._output_dir:
+                write_drawn_seed(self._output_dir, seed)
+            return seed
+
+        seed = from_main_process(keep)
+        if found is None:
+            logger.info(f"SEED is {self._given}: {seed} is drawn, and kept in the checkpoints")
         return seed
 
 

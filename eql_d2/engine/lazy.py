@@ -116,7 +116,7 @@ def _build_hooks(cfg, trainer, checkpointer, average: ModelEMA | None) -> list:
     average_norm = cfg.train.get("average_norm", False)
     periods = (cfg.train.eval_period, cfg.train.checkpointer.period)
     first = [
-        ExactResumeHook(cfg.train.get("seed", -1)),
+        ExactResumeHook(cfg.train.get("seed", -1), cfg.train.output_dir),
         *averaging_hooks(trainer.model, average, average_norm, periods),
     ]
     ret = [

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import yaml
 
 from ..config import default_config
+from ..drawn_seed import read_drawn_seed
 from .drawing import members
 from .run import Run, flatten, group_names
 
@@ -19,12 +20,12 @@ _SETTINGS = (
     ("Learning rate", "SOLVER.BASE_LR", "optimizer.lr"),
     ("Sampler", "DATALOADER.SAMPLER_TRAIN", "dataloader.train.sampler._target_"),
     ("Initial weights", "MODEL.WEIGHTS", "train.init_checkpoint"),
-    ("Seed", "SEED", "train.seed"),
 )
 _MAX_ITER = ("SOLVER.MAX_ITER", "train.max_iter")
 _EPOCHS = ("SOLVER.EPOCHS", "train.epochs")
 _LAZY_LOSS = re.compile(r"(?:.+\.)?(?:loss_cls|loss)\._target_")
 _LONGEST = 300
+_UNKNOWN = "drawn, not known"
 
 
 def run_facts(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]:
@@ -51,6 +52,20 @@ def differences_from_defaults(runs: Sequence[Run]) -> tuple[list[str], list[list
         for row in (header, *rows):
             del row[1]
     return header, rows
+
+
+def different_seeds(runs: Sequence[Run]) -> str:
+    """A line where trainings that are compared do not have the same seed; "" where they do."""
+    seeds = {run.name: _seed(run) for run in runs if run.iterations is not None}
+    seeds = {name: seed for name, seed in seeds.items() if seed}
+    # Two that were drawn are not the same, known or not
+    if len(seeds) < 2 or (len(set(seeds.values())) == 1 and _UNKNOWN not in seeds.values()):
+        return ""
+    listed = _text(", ".join(f"{name}: {seed}" for name, seed in seeds.items()))
+    return (
+        f"what comes from the settings alone, as the seeds differ, too ({listed}): train all with "
+        "one SEED, or each with several as a study"
+    )
 
 
 def has_defaults(runs: Sequence[Run]) -> bool:
@@ -87,8 +102,8 @@ def _facts(run: Run) -> dict[str, str]:
         value = next((config[key] for key in keys if key in config), None)
         if value not in (None, "", []):
             facts[label] = _text(value)
-    if config.get("SEED", config.get("train.seed", 0)) == -1:
-        facts["Seed"] = "none"
+    if seed := _seed(run):
+        facts["Seed"] = seed
     targets = (value for key, value in config.items() if _LAZY_LOSS.fullmatch(key))
     lazy_loss = next((value for value in targets if not str(value).endswith(".calibrate")), None)
     if lazy_loss is not None:
@@ -123,6 +138,18 @@ def _record(run: Run) -> str:
         f"{len(iterations):,} rows, iterations {iterations[0]:,} to {iterations[-1]:,}, "
         f"of {losses[-1]}{others}"
     )
+
+
+def _seed(run: Run) -> str:
+    """In words; "" if the config is not known. A LazyConfig without one draws it, too."""
+    config = dict(flatten(run.config))
+    seed = config.get("SEED", config.get("train.seed", -1))
+    if not config or type(seed) is not int:
+        return ""
+    if seed >= 0:
+        return str(seed)
+    drawn = read_drawn_seed(run.output_dir)
+    return _UNKNOWN if drawn is None else f"{drawn}, drawn"
 
 
 def _text(value) -> str:

@@ -12,7 +12,13 @@ from . import figures
 from .categories import table_of_categories
 from .drawing import ReportFigure
 from .examples import draw_examples
-from .facts import differences_between, differences_from_defaults, has_defaults, run_facts
+from .facts import (
+    differences_between,
+    differences_from_defaults,
+    different_seeds,
+    has_defaults,
+    run_facts,
+)
 from .headline import headline
 from .rendering import save_figures, write_page
 from .run import Run, load_run, scores_of
@@ -55,6 +61,7 @@ def write_report(
         for run in runs
         for problem in run.problems
     ]
+    problems += filter(None, [different_seeds(runs)])
     drawn = save_figures(_draw(runs, problems), path.parent / "figures")
     table = table_of_categories(runs, problems)
     examples = draw_examples(runs, problems)

@@ -13,6 +13,7 @@ from detectron2.utils import comm
 from torch.utils.data import SequentialSampler
 
 from eql_d2.data import ResumableLoader
+from eql_d2.drawn_seed import read_drawn_seed
 from eql_d2.engine import Trainer
 from eql_d2.engine.exact_resume import ExactResumeHook
 
@@ -29,10 +30,10 @@ def loader(num_images=6, batch_size=2, sampler=None, first_id=0):
     )
 
 
-def begin(seed=7, state=None, start_iter=0, data_loader=None):
+def begin(seed=7, state=None, start_iter=0, data_loader=None, output_dir=""):
     """A hook that has begun a training, and that training."""
     trainer = SimpleNamespace(data_loader=data_loader or loader(), start_iter=start_iter, iter=0)
-    hook = ExactResumeHook(seed)
+    hook = ExactResumeHook(seed, output_dir)
     hook.trainer = trainer
     if state is not None:
         hook.load_state_dict(state)
@@ -66,6 +67,15 @@ def test_a_resumed_training_has_the_same_seed_and_order(seed, warnings):
     assert trainer.data_loader.start == 0 and resumed.data_loader.start == 3
     assert resumed.data_loader.seed == trainer.data_loader.seed
     assert other.state_dict() == hook.state_dict() and not warnings
+
+
+def test_b21_a_seed_that_was_drawn_is_kept_for_the_report(tmp_path):
+    state = begin(-1, output_dir=tmp_path)[0].state_dict()
+    assert read_drawn_seed(tmp_path) == state["seed"]
+    begin(-1, state, start_iter=3, output_dir=tmp_path / "resumed")
+    assert read_drawn_seed(tmp_path / "resumed") == state["seed"]
+    begin(7, output_dir=tmp_path / "given")
+    assert read_drawn_seed(tmp_path / "given") is None
 
 
 def test_drawn_seeds_differ():
