@@ -11,6 +11,7 @@ train = dict(
     init_checkpoint="detectron2://ImageNetPretrained/MSRA/R-50.pkl",
     max_iter=90000,
     epochs=0,  # instead of max_iter, of the images as often as the sampler repeats them
+    micro_batches=1,  # parts of a batch, one after the other; as SOLVER.MICRO_BATCHES of a yaml
     amp=dict(enabled=False),
     ddp=dict(broadcast_buffers=False, find_unused_parameters=False, fp16_compression=False),
     checkpointer=dict(period=5000, max_to_keep=100),

@@ -17,6 +17,10 @@ def add_eql_config(cfg: CN) -> None:
     # SGD or, of timm, LAMB
     cfg.SOLVER.OPTIMIZER = "SGD"
 
+    # Parts of each batch of IMS_PER_BATCH images that go through the model one after the other, for
+    # batches larger than the memory (gradient accumulation); 1: the batch as a whole
+    cfg.SOLVER.MICRO_BATCHES = 1
+
     # Newest of the periodic checkpoints (CHECKPOINT_PERIOD) that are kept; 0, Detectron2's: all
     cfg.SOLVER.CHECKPOINT_KEEP = 0
 

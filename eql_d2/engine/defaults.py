@@ -61,7 +61,12 @@ class Trainer(DefaultTrainer):
         with ddp_without_device_ids() if cfg.MODEL.DEVICE == "cpu" else contextlib.nullcontext():
             super().__init__(cfg)
         trainer_class = FiniteAMPTrainer if cfg.SOLVER.AMP.ENABLED else FiniteTrainer
-        self._trainer = trainer_class(self.model, self.data_loader, self.optimizer)
+        self._trainer = trainer_class(
+            self.model,
+            self.data_loader,
+            self.optimizer,
+            micro_batches=cfg.SOLVER.MICRO_BATCHES,
+        )
         self.check_test_data(cfg)
         if cfg.MODEL.EQL.LOG_PERIOD:
             # Behind the writers, which by Detectron2's idiom hooks.insert(-1, ...) come last

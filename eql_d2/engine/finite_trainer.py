@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from detectron2.engine import AMPTrainer, SimpleTrainer
 from detectron2.utils import comm
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
@@ -18,6 +17,7 @@ from ..checkpoint import EQLCheckpointer
 from ..distributed import sum_over_ranks
 from ..exceptions import InputError, TrainingError
 from ..losses import ClassificationLoss, GradientStatistics
+from .micro_batches import MicroBatchAMPTrainer, MicroBatchTrainer
 
 # What collects in the forward pass, before anybody knows whether the step will count
 _COLLECTING = (ClassificationLoss, GradientStatistics, nn.modules.batchnorm._BatchNorm)
@@ -31,8 +31,8 @@ class NotFiniteError(TrainingError):
     """A loss or the gradient of a step is not finite."""
 
 
-class FiniteTrainer(SimpleTrainer):
-    """``SimpleTrainer`` whose steps count as a whole or not at all.
+class FiniteTrainer(MicroBatchTrainer):
+    """``MicroBatchTrainer`` whose steps count as a whole or not at all.
 
     After the backward pass, before the optimizer's step, it looks at each loss and at the norm of
     the gradient. If one is not finite in any of the processes, all of them raise the same error.
@@ -124,7 +124,7 @@ class FiniteTrainer(SimpleTrainer):
         return NotFiniteError(f"iteration {self.iter}{where}: {problem}{_in_words(files)}")
 
 
-class FiniteAMPTrainer(FiniteTrainer, AMPTrainer):
+class FiniteAMPTrainer(FiniteTrainer, MicroBatchAMPTrainer):
     """The same for mixed precision, where a gradient that is not finite is normal.
 
     The GradScaler then leaves the optimizer's step out and halves its scale: as said above, such a
@@ -153,12 +153,18 @@ class _Step:
     has_moved_weights = False
     overflow: Tensor | None = None  # above 0: a fused optimizer has left the weights as they were
 
+    def __init__(self):
+        self.losses = {}  # added up over micro-batches
+        self._batches = []
+
     def note_batch(self, model: nn.Module, arguments: tuple) -> None:
-        self._batch = arguments[0]
+        self._batches.append(arguments[0])
 
     def note_losses(self, model: nn.Module, arguments: tuple, losses: Any) -> None:
-        self.losses = dict(losses) if isinstance(losses, Mapping) else {"total_loss": losses}
-        self.losses = {name: loss.detach().reshape(()) for name, loss in self.losses.items()}
+        losses = dict(losses) if isinstance(losses, Mapping) else {"total_loss": losses}
+        for name, loss in losses.items():
+            loss = loss.detach().reshape(())
+            self.losses[name] = self.losses[name] + loss if name in self.losses else loss
 
     def note_update(self, optimizer: torch.optim.Optimizer, *_) -> None:
         self.has_moved_weights = True
@@ -174,9 +180,9 @@ class _Step:
 
     def image_files(self) -> list[str]:
         """Of a batch in the format of Detectron2; of others none."""
-        if not isinstance(self._batch, Sequence):
-            return []
-        files = (sample.get("file_name") for sample in self._batch if isinstance(sample, Mapping))
+        batches = [batch for batch in self._batches if isinstance(batch, Sequence)]
+        samples = [sample for batch in batches for sample in batch if isinstance(sample, Mapping)]
+        files = (sample.get("file_name") for sample in samples)
         return [str(file) for file in files if file is not None]
 
 

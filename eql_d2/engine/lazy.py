@@ -68,8 +68,8 @@ def test_lazy(cfg: DictConfig, model: nn.Module) -> Mapping:
 def train_lazy(cfg: DictConfig, resume: bool) -> None:
     """Train as ``cfg`` says; the keys are those of Detectron2's ``configs/common/train.py``, plus
     ``train.eql`` (reset_statistics, log_period, frequency_thresholds), ``train.epochs``,
-    ``train.model_ema`` (decay, warmup) and ``train.average_norm``. Others are named and left
-    unread."""
+    ``train.micro_batches``, ``train.model_ema`` (decay, warmup) and ``train.average_norm``. Others
+    are named and left unread."""
     warn_of_unread(cfg)
     _check_proposals(cfg)
     adopt_training_classes(_dataset_names(cfg, "train"), ())  # before the first loader
@@ -86,7 +86,12 @@ def train_lazy(cfg: DictConfig, resume: bool) -> None:
     if cfg.train.device == "cpu":
         ddp["device_ids"] = None
     trainer_class = FiniteAMPTrainer if cfg.train.amp.enabled else FiniteTrainer
-    trainer = trainer_class(create_ddp_model(model, **ddp), loader, optimizer)
+    trainer = trainer_class(
+        create_ddp_model(model, **ddp),
+        loader,
+        optimizer,
+        micro_batches=cfg.train.get("micro_batches", 1),
+    )
     prepare_losses(model)
     average = build_ema(model, **cfg.train.get("model_ema", {}))
     checkpointer = EQLCheckpointer(

@@ -15,10 +15,10 @@ import torch
 import torch._dynamo
 import torch.utils.cpp_extension
 import torch.utils.tensorboard
-from detectron2.engine import SimpleTrainer
 from detectron2.modeling.proposal_generator import proposal_utils
 
 from eql_d2.engine import Trainer, get_parser, launch, train_net
+from eql_d2.engine.finite_trainer import FiniteTrainer
 
 multiprocessing.set_forkserver_preload([__name__])
 
@@ -29,7 +29,8 @@ def start(command, record, kill_before=None, processes=1, double=False):
     Args:
         command: the arguments.
         record: path of the notes; rank k appends to ``<record>.<k>``.
-        kill_before: iteration before which each process gets a SIGKILL.
+        kill_before: iteration before which each process gets a SIGKILL; with a half more, before
+            its second micro-batch.
         processes: that train together.
         double: whether weights are float64, from a yaml config.
     """
@@ -99,7 +100,7 @@ def _train(command, record, kill_before, rank, processes, port, double):
     sys.argv = ["train_net.py"]
     if double:
         _use_float64()
-    SimpleTrainer.run_step = _noting(SimpleTrainer.run_step, f"{record}.{rank}", kill_before)
+    FiniteTrainer.run_step = _noting(FiniteTrainer.run_step, f"{record}.{rank}", kill_before)
     launch(train_net.main, get_parser().parse_args(command))
 
 
@@ -116,14 +117,16 @@ def _noting(run_step, path, kill_before):
     def noting(self):
         if self.iter == kill_before:
             os.kill(os.getpid(), signal.SIGKILL)
-        step = {"iteration": self.iter}
+        step = {"iteration": self.iter, "images": [], "pixels": [], "losses": []}
 
         def note_images(model, args):
-            step["images"] = [os.path.basename(record["file_name"]) for record in args[0]]
-            step["pixels"] = [zlib.crc32(record["image"].numpy().tobytes()) for record in args[0]]
+            if step["images"] and self.iter + 0.5 == kill_before:
+                os.kill(os.getpid(), signal.SIGKILL)
+            step["images"] += [os.path.basename(record["file_name"]) for record in args[0]]
+            step["pixels"] += [zlib.crc32(record["image"].numpy().tobytes()) for record in args[0]]
 
         def note_losses(model, args, output):
-            step["losses"] = {name: value.item().hex() for name, value in output.items()}
+            step["losses"] += [{name: value.item().hex() for name, value in output.items()}]
 
         handles = [
             self.model.register_forward_pre_hook(note_images),

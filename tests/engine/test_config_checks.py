@@ -219,6 +219,17 @@ def test_processes_share_the_batch_equally(tiny_cfg, monkeypatch):
     assert problems(tiny_cfg, "SOLVER.REFERENCE_WORLD_SIZE", 2) == []
 
 
+def test_micro_batches_are_alike(tiny_cfg, monkeypatch):
+    monkeypatch.setattr(comm, "get_world_size", lambda: 2)
+    (line,) = problems(tiny_cfg, "SOLVER.IMS_PER_BATCH", 16, "SOLVER.MICRO_BATCHES", 3)
+    assert line == (
+        "SOLVER.MICRO_BATCHES is 3, but a process has 8 images a step: give a number that divides 8"
+    )
+    assert problems(tiny_cfg, "SOLVER.IMS_PER_BATCH", 16, "SOLVER.MICRO_BATCHES", 4) == []
+    (line,) = problems(tiny_cfg, "SOLVER.MICRO_BATCHES", 0)
+    assert "SOLVER.MICRO_BATCHES is 0: give a whole number, 1 or more" in line
+
+
 def test_output_folders_that_cannot_be_there(tiny_cfg, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     (line,) = problems(tiny_cfg, "OUTPUT_DIR", str(tmp_path / "file/new/folder"))

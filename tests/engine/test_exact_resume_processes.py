@@ -95,13 +95,14 @@ def one_stage(cfg, data, tmp_path):
 
 
 def improved_baseline(cfg, data, tmp_path):
-    """A random subset of the images, an average over the steps, LazyConfig."""
+    """A random subset of the images, an average over the steps, two micro-batches, LazyConfig."""
     sampler = "detectron2.data.samplers.RandomSubsetTrainingSampler"
     return lazy_run(
         "improved_baseline_R_18_FPN_instant_efl.py",
         json_data(data),
         "model.num_classes=5",
         "train.model_ema.decay=0.9",
+        "train.micro_batches=2",
         "dataloader.train.mapper.augmentations.0.short_edge_length=[64]",
         "dataloader.test.mapper.augmentations.0.short_edge_length=64",
         f"dataloader.train.sampler={{_target_: {sampler}, size: 8, subset_ratio: 0.7}}",
@@ -175,7 +176,9 @@ def test_kill_and_resume_are_the_uninterrupted_run(
     whole, halves = str(tmp_path / "whole"), str(tmp_path / "halves")
     run(trained.command(whole, workers[0], evaluations[0]), f"{whole}.notes", processes=processes)
     command = trained.command(halves, workers[0], evaluations[0])
-    run(command, f"{halves}.notes", kill_before=KILL_BEFORE, processes=processes)
+    between_micro_batches = 0.5 * (task is improved_baseline)
+    kill_before = KILL_BEFORE + between_micro_batches
+    run(command, f"{halves}.notes", kill_before=kill_before, processes=processes)
     command = trained.command(halves, workers[1], evaluations[1], resume=True)
     log = run(command, f"{halves}.notes", processes=processes)
     assert f"Starting training from iteration {PERIOD}\n" in log

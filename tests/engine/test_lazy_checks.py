@@ -129,3 +129,10 @@ def test_processes_share_the_batch_equally(monkeypatch):
     monkeypatch.setattr(comm, "get_world_size", lambda: 3)
     (line,) = problems("dataloader.train.total_batch_size=16")
     assert "3 processes cannot share equally" in line
+
+
+def test_micro_batches_are_alike():
+    (line,) = problems("dataloader.train.total_batch_size=16", "train.micro_batches=3")
+    assert line.startswith("train.micro_batches is 3, but a process has 16 images a step")
+    assert problems("dataloader.train.total_batch_size=16", "train.micro_batches=4") == []
+    assert "train.micro_batches is 0" in problems("train.micro_batches=0")[0]

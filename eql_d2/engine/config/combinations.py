@@ -21,6 +21,7 @@ from ..prior import without_auto_prior_yaml
 from .environment import (
     check_batch_size,
     check_device,
+    check_micro_batches,
     check_names,
     check_output_dir,
     check_precision,
@@ -75,6 +76,8 @@ def _batch_size(cfg: CfgNode, training: bool) -> Iterator[str]:
     size, reference = cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.REFERENCE_WORLD_SIZE
     if training:
         yield from check_batch_size("SOLVER.IMS_PER_BATCH", size, reference)
+        number = cfg.SOLVER.MICRO_BATCHES
+        yield from check_micro_batches("SOLVER.MICRO_BATCHES", number, size, reference)
 
 
 def _detections(cfg: CfgNode, training: bool) -> Iterator[str]:
@@ -174,7 +177,7 @@ COMBINATIONS: tuple[Combination, ...] = (
     *INPUT_COMBINATIONS,
     (_solver, ("SOLVER.",)),
     (_average, ("MODEL.EMA.", "TEST.PRECISE_BN.")),
-    (_batch_size, ("SOLVER.IMS_PER_BATCH", "SOLVER.REFERENCE_WORLD_SIZE")),
+    (_batch_size, ("SOLVER.IMS_PER_BATCH", "SOLVER.REFERENCE_WORLD_SIZE", "SOLVER.MICRO_BATCHES")),
     (_detections, ("TEST.DETECTIONS_PER_IMAGE",)),
     (_expected_results, ("TEST.EXPECTED_RESULTS", "DATASETS.TEST")),
     (_device, ("MODEL.DEVICE",)),

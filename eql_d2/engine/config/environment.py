@@ -35,6 +35,16 @@ def check_batch_size(key: str, size: int, reference: int = 0) -> Iterator[str]:
         )
 
 
+def check_micro_batches(key: str, number: int, size: int, reference: int = 0) -> Iterator[str]:
+    """Lines about micro-batches that are not alike."""
+    images = size // (reference or comm.get_world_size())
+    if images % number:
+        yield (
+            f"{key} is {number}, but a process has {images} images a step: give a number that "
+            f"divides {images}"
+        )
+
+
 def check_processes(args: argparse.Namespace) -> Iterator[str]:
     """Lines about Detectron2's options for several processes, before they are started."""
     if not 0 <= args.machine_rank < args.num_machines:

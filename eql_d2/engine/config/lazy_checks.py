@@ -16,6 +16,7 @@ from ..build import EQLSettings
 from .environment import (
     check_batch_size,
     check_device,
+    check_micro_batches,
     check_names,
     check_output_dir,
     check_precision,
@@ -79,6 +80,9 @@ def _problems(
     size = "dataloader.train.total_batch_size"
     if training and size in present and size not in wrong:
         yield from check_batch_size(size, present[size])
+        if "train.micro_batches" in present and "train.micro_batches" not in wrong:
+            number = present["train.micro_batches"]
+            yield from check_micro_batches("train.micro_batches", number, present[size])
     if "train.device" in present:
         yield from check_device("train.device", present["train.device"])
         if training:

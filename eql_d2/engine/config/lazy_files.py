@@ -28,6 +28,7 @@ _NODES = ("model", "dataloader", "train")
 _TRAIN_KEYS = {
     **dict.fromkeys(("output_dir", "init_checkpoint", "max_iter", "epochs", "eval_period")),
     **dict.fromkeys(("log_period", "device", "seed", "cudnn_benchmark", "average_norm")),
+    "micro_batches": None,
     "amp": {"enabled": None},
     "ddp": dict.fromkeys(
         ("fp16_compression", *inspect.signature(DistributedDataParallel).parameters)

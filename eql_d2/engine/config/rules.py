@@ -119,6 +119,7 @@ _GROUPS: tuple[tuple[Rule, str], ...] = (
     (
         _SIZE,
         """SOLVER.MAX_ITER SOLVER.CHECKPOINT_PERIOD SOLVER.IMS_PER_BATCH SOLVER.NUM_DECAYS
+        SOLVER.MICRO_BATCHES
         INPUT.MAX_IMAGE_PIXELS INPUT.MAX_SIZE_TRAIN INPUT.CLASSIFICATION.CROP_SIZE TEST.AUG.MAX_SIZE
         TEST.PRECISE_BN.NUM_ITER MODEL.FPN.OUT_CHANNELS MODEL.CLASSIFIER.NUM_CLASSES
         MODEL.ROI_HEADS.NUM_CLASSES MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE
@@ -229,6 +230,7 @@ LAZY_RULES: dict[str, Rule] = {
             "train.checkpointer.period": "SOLVER.CHECKPOINT_PERIOD",
             "train.eval_period": "TEST.EVAL_PERIOD",
             "train.seed": "SEED",
+            "train.micro_batches": "SOLVER.MICRO_BATCHES",
             "train.eql.log_period": "MODEL.EQL.LOG_PERIOD",
             "train.model_ema.decay": "MODEL.EMA.DECAY",
             "train.model_ema.warmup": "MODEL.EMA.WARMUP",
