@@ -26,6 +26,8 @@ from .losses import (
     SEQL,
     BalancedSoftmax,
     ClassificationLoss,
+    ClassWeightedSigmoidCE,
+    ClassWeightedSoftmaxCE,
     EQLv2,
     FocalLoss,
     GradientStatistics,

@@ -7,7 +7,8 @@ def add_loss_config(cfg: CN) -> None:
     """Add ``MODEL.EQL``: the loss, a node of arguments for each class, and what is logged of it."""
     cfg.MODEL.EQL = CN()
     # EQL, InstanceCountEQL, SEQL, EQLv2, SoftmaxEQL; EFL, EQFL for dense heads; or a baseline:
-    # SoftmaxCE, SigmoidCE, FocalLoss; or a peer: BalancedSoftmax, SeesawLoss
+    # SoftmaxCE, SigmoidCE, FocalLoss; or a peer: BalancedSoftmax, SeesawLoss,
+    # ClassWeightedSoftmaxCE, ClassWeightedSigmoidCE
     cfg.MODEL.EQL.LOSS = "EQLv2"
     # pi: probability that each class of a sigmoid loss starts with, through the bias. None: 0.001,
     # that of the official code; "auto" for one-stage detectors: found in the training data
@@ -82,6 +83,16 @@ def add_loss_config(cfg: CN) -> None:
     cfg.MODEL.EQL.BALANCEDSOFTMAX = CN()
     # tau: factor of the margins log n; 0 is cross entropy
     cfg.MODEL.EQL.BALANCEDSOFTMAX.TAU = 1.0
+
+    cfg.MODEL.EQL.CLASSWEIGHTEDSOFTMAXCE = CN()
+    # Weight of a class of n training samples: inverse (1 / n), square_root (1 / sqrt(n)) or
+    # effective_number ((1 - beta) / (1 - beta^n)), then scaled to a mean of 1 over the classes
+    cfg.MODEL.EQL.CLASSWEIGHTEDSOFTMAXCE.WEIGHTING = "effective_number"
+    # beta of the effective number. Official for CIFAR
+    cfg.MODEL.EQL.CLASSWEIGHTEDSOFTMAXCE.BETA = 0.9999
+    cfg.MODEL.EQL.CLASSWEIGHTEDSIGMOIDCE = CN()
+    cfg.MODEL.EQL.CLASSWEIGHTEDSIGMOIDCE.WEIGHTING = "effective_number"
+    cfg.MODEL.EQL.CLASSWEIGHTEDSIGMOIDCE.BETA = 0.9999
 
     cfg.MODEL.EQL.SEESAWLOSS = CN()
     # p, q: exponents of mitigation (samples) and compensation (scores); 0 switches one off

@@ -3,6 +3,7 @@ from .base import ClassificationLoss
 from .baselines import FocalFamily, FocalLoss, SigmoidCE, SoftmaxCE
 from .build import EQL_LOSS_REGISTRY, build_loss
 from .calibration import Calibration, LogitAdjustment, NorCal, build_calibration, calibrate
+from .class_weights import ClassWeightedSigmoidCE, ClassWeightedSoftmaxCE
 from .dense import DenseLoss
 from .efl import EFL, EQFL
 from .eql import EQL, SEQL, InstanceCountEQL

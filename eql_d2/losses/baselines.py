@@ -73,7 +73,11 @@ class SoftmaxLoss(ClassificationLoss):
 
     @torch.jit.unused
     def _summed_cross_entropy(
-        self, logits: Tensor, targets: Tensor, normalizer: float | Tensor
+        self,
+        logits: Tensor,
+        targets: Tensor,
+        normalizer: float | Tensor,
+        class_weight: Tensor | None = None,
     ) -> Tensor:
         """Cross entropy, not divided by the normaliser, as the statistics are. Where the loss is
         monitored its gradients come from a pass of their own, so that the loss stays PyTorch's to
@@ -83,12 +87,20 @@ class SoftmaxLoss(ClassificationLoss):
             ignored = targets < 0
             logits = _WithoutIgnored.apply(logits, ignored)
         if self.statistics is not None:
-            no_margin = logits.new_zeros(logits.shape[1])
-            sums = softmax_cross_entropy(logits.detach(), targets, no_margin, normalizer)
-            self._accumulate(sums.pos_grad, sums.neg_grad)
+            self._accumulate(*self._gradient_sums(logits.detach(), targets, normalizer))
         if not targets.is_floating_point():
             targets = targets.masked_fill(ignored, _IGNORED)
-        return F.cross_entropy(logits, targets, reduction="sum", ignore_index=_IGNORED)
+        return F.cross_entropy(
+            logits, targets, class_weight, reduction="sum", ignore_index=_IGNORED
+        )
+
+    def _gradient_sums(
+        self, logits: Tensor, targets: Tensor, normalizer: float | Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Sums of the positive and of the negative gradients of each column, (K,)."""
+        no_margin = logits.new_zeros(logits.shape[1])
+        sums = softmax_cross_entropy(logits, targets, no_margin, normalizer)
+        return sums.pos_grad, sums.neg_grad
 
     def scores(self, logits: Tensor) -> Tensor:
         return F.softmax(in_float32(logits), dim=1)[:, : self.num_classes]

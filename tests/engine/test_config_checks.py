@@ -125,6 +125,11 @@ def test_special_values_are_right(tiny_cfg, key, value):
         (("MODEL.EQL.SEM_SEG.GROUP_BY", "classes"), "GROUP_BY is 'classes'"),
         (("MODEL.EQL.EQLV2.MU", math.nan), "MU is nan: give finite numbers"),
         (("MODEL.EQL.LOSS", "EFL", "MODEL.EQL.EFL.ALPHA", 2.0), "alpha of EFL is 2.0: give 0 to 1"),
+        (
+            ("MODEL.EQL.LOSS", "ClassWeightedSigmoidCE")
+            + ("MODEL.EQL.CLASSWEIGHTEDSIGMOIDCE.WEIGHTING", "sqrt"),
+            "'sqrt': choose one of inverse, square_root, effective_number",
+        ),
         (("MODEL.EQL.CALIBRATION.NAME", "Norcal"), "choose NorCal"),
         (("DATASETS.TRAIN", ()), "DATASETS.TRAIN is empty: name a data set"),
         (("DATASETS.TRAIN", ("tiny_trian",)), "is no data set: did you mean tiny_train?"),

@@ -11,6 +11,8 @@ from eql_d2 import (
     EQL,
     SEQL,
     BalancedSoftmax,
+    ClassWeightedSigmoidCE,
+    ClassWeightedSoftmaxCE,
     EQLv2,
     FocalLoss,
     GradientStatistics,
@@ -25,7 +27,8 @@ from eql_d2 import (
 from eql_d2.losses import build_loss
 
 C = 6
-PEERS = [BalancedSoftmax, SeesawLoss]
+BY_SAMPLES = [BalancedSoftmax, ClassWeightedSoftmaxCE, ClassWeightedSigmoidCE]
+PEERS = [*BY_SAMPLES, SeesawLoss]
 BY_MEASURE = [EQL, InstanceCountEQL, SEQL]
 LOSSES = [SoftmaxCE, SigmoidCE, FocalLoss, *BY_MEASURE, EQLv2, SoftmaxEQL, EFL, EQFL, *PEERS]
 WITH_STATISTICS = [EQLv2, SoftmaxEQL, EFL, EQFL]
@@ -34,7 +37,7 @@ WITH_STATISTICS = [EQLv2, SoftmaxEQL, EFL, EQFL]
 def build(loss_class, **kwargs):
     if loss_class in (EQL, SEQL):
         kwargs["image_frequency"] = torch.tensor([0.5, 0.2, 1e-5, 0.3, 1e-5, 0.1])
-    if loss_class in (BalancedSoftmax, InstanceCountEQL):
+    if loss_class in (*BY_SAMPLES, InstanceCountEQL):
         kwargs["class_count"] = torch.tensor([400, 80, 20, 5, 1, 1])
     return loss_class(C, **kwargs)
 
@@ -148,7 +151,9 @@ def test_heads_without_a_quality_are_refused_by_eqfl_alone(loss_class):
         loss.check_head(C)
 
 
-@pytest.mark.parametrize("loss_class", [SigmoidCE, FocalLoss, EQL, EQLv2, EFL, EQFL])
+@pytest.mark.parametrize(
+    "loss_class", [SigmoidCE, ClassWeightedSigmoidCE, FocalLoss, EQL, EQLv2, EFL, EQFL]
+)
 def test_bias_starts_at_the_prior(loss_class):
     bias = torch.nn.Parameter(torch.full((C,), 0.5))
     # None is the default here and in a yaml config; no prior is a probability of one half.
@@ -162,7 +167,7 @@ def test_bias_starts_at_the_prior(loss_class):
     loss.init_bias(None)  # a cosine classifier has none
 
 
-@pytest.mark.parametrize("loss_class", [SoftmaxCE, SEQL, SoftmaxEQL, *PEERS])
+@pytest.mark.parametrize("loss_class", [SoftmaxCE, SEQL, SoftmaxEQL, BalancedSoftmax, SeesawLoss])
 def test_bias_of_a_softmax_stays(loss_class):
     bias = torch.nn.Parameter(torch.full((C,), 0.5))
     build(loss_class).init_bias(bias)

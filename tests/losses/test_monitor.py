@@ -4,10 +4,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from eql_d2 import EQL, SEQL, BalancedSoftmax, FocalLoss, SeesawLoss, SigmoidCE, SoftmaxCE
-from tests.losses.test_softmax_eql import C, batch, build, value_and_gradient
+from eql_d2 import EQL, SEQL, ClassWeightedSigmoidCE, FocalLoss, SeesawLoss, SigmoidCE, SoftmaxCE
+from tests.losses.test_softmax_eql import BY_SAMPLES, C, batch, build, value_and_gradient
 
-LOSSES = [SoftmaxCE, SigmoidCE, EQL, SEQL, FocalLoss, BalancedSoftmax, SeesawLoss]
+LOSSES = [SoftmaxCE, SigmoidCE, EQL, SEQL, FocalLoss, *BY_SAMPLES, SeesawLoss]
+UNDIVIDED = (SigmoidCE, EQL, ClassWeightedSigmoidCE)
 
 
 @pytest.mark.parametrize("loss_class", LOSSES)
@@ -23,7 +24,7 @@ def test_monitored_baseline_trains_the_same_to_the_last_bit(loss_class):
         torch.manual_seed(seed)
         value, gradient = value_and_gradient(monitored, logits, targets)
         assert torch.equal(value, expected[0]) and torch.equal(gradient, expected[1])
-        scale = len(targets) if loss_class in (SigmoidCE, EQL) else 1  # they count before the mean
+        scale = len(targets) if loss_class in UNDIVIDED else 1  # they count before the mean
         expected_pos += scale * (gradient.abs() * F.one_hot(targets, C)).sum(0)
     torch.testing.assert_close(monitored.statistics.pos_grad, expected_pos, rtol=1e-5, atol=0)
     assert plain.statistics is None and monitored.statistics.neg_grad.sum() > 0

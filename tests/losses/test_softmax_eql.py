@@ -6,6 +6,8 @@ from eql_d2 import (
     EQL,
     SEQL,
     BalancedSoftmax,
+    ClassWeightedSigmoidCE,
+    ClassWeightedSoftmaxCE,
     EQLv2,
     InputError,
     SeesawLoss,
@@ -19,6 +21,7 @@ from tests.losses.trajectory import follow
 from tests.reference.softmax_eql import ReferenceSoftmaxEQL
 
 C = 6
+BY_SAMPLES = [BalancedSoftmax, ClassWeightedSoftmaxCE, ClassWeightedSigmoidCE]
 TAIL_LOSSES = [SoftmaxEQL, SoftmaxCE, EQLv2, SigmoidCE, EQL, SEQL, BalancedSoftmax, SeesawLoss]
 
 
@@ -44,7 +47,7 @@ def value_and_gradient(loss, logits, targets, **kwargs):
 def build(loss_class):
     if loss_class in (EQL, SEQL):
         return loss_class(C, torch.tensor([0.5, 0.2, 1e-5, 0.3, 1e-5, 0.1]))
-    if loss_class is BalancedSoftmax:
+    if loss_class in BY_SAMPLES:
         return loss_class(C, torch.tensor([400, 80, 20, 5, 1, 1]))
     return loss_class(C)
 

@@ -10,6 +10,8 @@ from eql_d2 import (
     EQL,
     SEQL,
     BalancedSoftmax,
+    ClassWeightedSigmoidCE,
+    ClassWeightedSoftmaxCE,
     EQLv2,
     FocalLoss,
     SeesawLoss,
@@ -74,7 +76,7 @@ def eql(cls):
     [
         *(lambda cls=cls: cls(C) for cls in (SigmoidCE, SoftmaxCE, EQLv2, SoftmaxEQL, SeesawLoss)),
         *map(eql, (EQL, SEQL)),
-        with_counts(BalancedSoftmax),
+        *map(with_counts, (BalancedSoftmax, ClassWeightedSoftmaxCE, ClassWeightedSigmoidCE)),
     ],
 )
 def test_losses_of_a_box_head(form, make, num_rows):
