@@ -50,7 +50,7 @@ def test_the_files_that_the_readme_names_are_there():
         assert (ROOT / next(filter(None, path))).exists(), path
 
 
-def test_b21_the_trainings_of_the_tutorial_have_a_seed():
+def test_the_trainings_of_the_tutorial_have_a_seed():
     commands = re.findall(r"\./train_net\.py (?:.*\\\n)*.*", text("docs/own_data.md"))
     assert len(commands) > 3 and [c for c in commands if " SEED 1 " not in c] == []
     assert "train.update(max_iter=5, seed=1, " in text("docs/lazyconfig.md")

@@ -69,7 +69,7 @@ def test_a_resumed_training_has_the_same_seed_and_order(seed, warnings):
     assert other.state_dict() == hook.state_dict() and not warnings
 
 
-def test_b21_a_seed_that_was_drawn_is_kept_for_the_report(tmp_path):
+def test_a_seed_that_was_drawn_is_kept_for_the_report(tmp_path):
     state = begin(-1, output_dir=tmp_path)[0].state_dict()
     assert read_drawn_seed(tmp_path) == state["seed"]
     begin(-1, state, start_iter=3, output_dir=tmp_path / "resumed")

@@ -30,17 +30,17 @@ def run_of(folder, seed, drawn=None, **changes):
         ("lazy", 77, "77, drawn"),
     ],
 )
-def test_b21_a_seed_that_was_drawn_is_shown_as_drawn(tmp_path, seed, drawn, words):
+def test_a_seed_that_was_drawn_is_shown_as_drawn(tmp_path, seed, drawn, words):
     assert ["Seed", words] in run_facts([run_of(tmp_path / "run", seed, drawn)])[1]
 
 
-def test_b21_a_damaged_file_is_a_seed_that_is_not_known(tmp_path):
+def test_a_damaged_file_is_a_seed_that_is_not_known(tmp_path):
     for text in ("", "[]", '{"seed": "7"}', "{}"):
         (tmp_path / "drawn_seed.json").write_text(text)
         assert read_drawn_seed(tmp_path) is None
 
 
-def test_b21_runs_with_different_seeds_are_said_to_have_them(tmp_path):
+def test_runs_with_different_seeds_are_said_to_have_them(tmp_path):
     a, b = run_of(tmp_path / "a", 1), run_of(tmp_path / "b", 2)
     line = different_seeds([a, b])
     assert "the seeds differ, too (a: 1, b: 2): train all with one SEED" in line
@@ -54,7 +54,7 @@ def test_b21_runs_with_different_seeds_are_said_to_have_them(tmp_path):
         assert different_seeds(runs) == ""
 
 
-def test_b21_the_page_of_a_comparison_says_so(tmp_path):
+def test_the_page_of_a_comparison_says_so(tmp_path):
     folders = [make_run(tmp_path / name) for name in ("base", "eql")]
     for seed, folder in enumerate(folders):
         config = yaml.safe_load((folder / "config.yaml").read_text())

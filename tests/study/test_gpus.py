@@ -29,7 +29,7 @@ def with_device(content, device):
     return {**content, "overrides": {**content["overrides"], "MODEL.DEVICE": device}}
 
 
-def test_b20_those_that_the_user_shows_are_handed_out(machine):
+def test_those_that_the_user_shows_are_handed_out(machine):
     machine(3)
     assert visible_gpus() == ["0", "1", "2"]
     machine(2, "5, 7")
@@ -38,7 +38,7 @@ def test_b20_those_that_the_user_shows_are_handed_out(machine):
     assert visible_gpus() == []
 
 
-def test_b20_each_trial_has_its_own_and_the_others_wait(content, machine):
+def test_each_trial_has_its_own_and_the_others_wait(content, machine):
     machine(3)
     study = make_study({**with_device(content, "cuda"), "gpus": 2, "seeds": [1]}, "toy")
     one, two = study.trials
@@ -55,7 +55,7 @@ def test_b20_each_trial_has_its_own_and_the_others_wait(content, machine):
 
 
 @pytest.mark.usefixtures("fake")
-def test_b20_more_jobs_than_gpus_run_one_after_another(content, machine, capfd):
+def test_more_jobs_than_gpus_run_one_after_another(content, machine, capfd):
     machine(1)
     study = make_study({**with_device(content, "cuda"), "jobs": 6, "seeds": [1, 2]}, "toy")
     run_study(study)
@@ -64,12 +64,12 @@ def test_b20_more_jobs_than_gpus_run_one_after_another(content, machine, capfd):
     assert [record["at_a_time"] for record in records] == [1] * 4
 
 
-def test_b20_a_trial_on_cpus_takes_none(content, machine):
+def test_a_trial_on_cpus_takes_none(content, machine):
     machine(1)
     free = FreeGpus(study := make_study(with_device(content, "cpu"), "toy"))
     assert free.take(study.trials[0]) == {} and free.has_for(study.trials[1])
 
 
-def test_b20_gpus_are_a_number(content):
+def test_gpus_are_a_number(content):
     with pytest.raises(InputError, match="^gpus is 0: give an integer of 1 or more$"):
         make_study({**content, "gpus": 0}, "toy")

@@ -50,7 +50,7 @@ def finished(content, tmp_path, monkeypatch):
         ("photos/dog/2.png", "more", "photos"),
     ],
 )
-def test_b20_data_that_changed_since_are_refused_in_one_line(finished, tmp_path, name, text, named):
+def test_data_that_changed_since_are_refused_in_one_line(finished, tmp_path, name, text, named):
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text(text)
     with pytest.raises(InputError, match=f"^a/seed1 began before .*/{named} was changed: put") as e:
@@ -58,7 +58,7 @@ def test_b20_data_that_changed_since_are_refused_in_one_line(finished, tmp_path,
     assert "\n" not in str(e.value) and str(finished.output / "a") in str(e.value)
 
 
-def test_b20_what_decides_nothing_may_change_and_what_is_gone_is_not_compared(finished, tmp_path):
+def test_what_decides_nothing_may_change_and_what_is_gone_is_not_compared(finished, tmp_path):
     for name in ("other.json", "images/1.png"):
         (tmp_path / name).write_text("other")
     (tmp_path / "train.json").unlink()
@@ -69,7 +69,7 @@ def test_b20_what_decides_nothing_may_change_and_what_is_gone_is_not_compared(fi
     assert weights in noted[0] and noted[1] == {k: noted[0][k] for k in noted[0] if k != weights}
 
 
-def test_b20_data_that_change_while_a_study_runs_are_noticed_at_its_end(finished, tmp_path):
+def test_data_that_change_while_a_study_runs_are_noticed_at_its_end(finished, tmp_path):
     shutil.rmtree(finished.output / "scores")
     command = finished.trials[1].command
     changes = ("-c", f"open({str(tmp_path / 'train.json')!r}, 'w')")

@@ -131,7 +131,7 @@ def test_csv_files_have_all_numbers(study):
         ([RECORD, RECORD | {"machine": {"cpu": "B", "cores": 4}}], "on several machines"),
     ],
 )
-def test_b20_times_of_runs_that_shared_the_machine_are_no_comparison(study, records, reason):
+def test_times_of_runs_that_shared_the_machine_are_no_comparison(study, records, reason):
     outcomes = [o._replace(record=records[i % 2]) for i, o in enumerate(outcomes_of(study))]
     text = text_of(study, outcomes)
     column = "s a step" if reason is None else "s a step (no comparison)"
