@@ -200,7 +200,7 @@ def test_killed_twenty_times_each_row_is_there_once(tmp_path):
         process = context.Process(target=train, args=(tmp_path, 10**6, started))
         process.start()
         enough = size() + rng.uniform(0, 30) * row_size
-        assert started.wait(60)
+        assert started.wait(900)
         while size() < enough and process.is_alive():
             time.sleep(0.001)
         os.kill(process.pid, signal.SIGKILL)

@@ -61,7 +61,7 @@ def interrupt(children, output, notes, kind, rng, in_a_write):
         time.sleep(wait)
     os.kill(rng.choice(children).pid, kind)
     for child in children:
-        child.join(120)
+        child.join(900)
     return bool(written(output) - leftovers)
 
 

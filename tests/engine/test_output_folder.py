@@ -31,7 +31,7 @@ def hold(folder, pids):
         worker = os.fork()
         if worker:
             pids.put((os.getpid(), worker))
-        time.sleep(60)
+        time.sleep(900)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from eql_d2.checkpoint import EQLCheckpointer
 from eql_d2.engine.shielded_workers import shield_workers
 from eql_d2.engine.signals import EXIT_CODE, StopHook, Stopped, StopSignals, stop_signals
-from tests.study.test_processes import is_alive, wait_for
+from tests.study.test_processes import PATIENCE, is_alive, wait_for
 from tests.test_train_net import ROOT, arguments, config  # noqa: F401
 
 
@@ -57,7 +57,7 @@ def children(pid):
 
 
 def stopped_by(process, name, data):
-    assert process.wait(timeout=120) == EXIT_CODE, log(data)
+    assert process.wait(timeout=PATIENCE) == EXIT_CODE, log(data)
     assert "Traceback" not in log(data)
     (line,) = [line for line in log(data).splitlines() if "Stopped by" in line]
     assert f"Stopped by {name}" in line
@@ -76,7 +76,7 @@ def is_whole(path):
 def test_a_signal_to_all_processes_saves_the_step_and_a_kill_loses_nothing_saved(start, data):
     """As SLURM sends SIGTERM: to the workers of the data loader, too. Then SIGKILL."""
     process = start(opts=(*LONG, "DATALOADER.NUM_WORKERS", "1"))
-    wait_for(lambda: metrics(data), seconds=120)
+    wait_for(lambda: metrics(data))
     (worker,) = children(process.pid)
     for pid in (worker, process.pid):
         os.kill(pid, signal.SIGTERM)
@@ -87,7 +87,7 @@ def test_a_signal_to_all_processes_saves_the_step_and_a_kill_loses_nothing_saved
     assert f"after iteration {iteration + 1} of 90, which is saved" in line
 
     process = start("--resume", opts=(*LONG, "SOLVER.CHECKPOINT_PERIOD", "1"))
-    wait_for(lambda: log(data).count("Saving checkpoint") > 2, seconds=120)
+    wait_for(lambda: log(data).count("Saving checkpoint") > 2)
     process.kill()
     process.wait()
     assert f"Starting training from iteration {iteration + 1}\n" in log(data)
@@ -103,13 +103,13 @@ def test_a_signal_to_all_processes_saves_the_step_and_a_kill_loses_nothing_saved
 def test_two_processes_stop_after_the_same_step(start, data, number):
     """SIGTERM to one of them, SIGKILL to their launcher."""
     process = start("--num-gpus", "2", "--dist-url", "auto", opts=LONG)
-    wait_for(lambda: metrics(data), seconds=120)
+    wait_for(lambda: metrics(data))
     ranks = children(process.pid)
     assert len(ranks) == 2
     os.kill(process.pid if number == signal.SIGKILL else ranks[1], number)
     if number == signal.SIGTERM:
         stopped_by(process, "SIGTERM", data)
-    wait_for(lambda: not any(map(is_alive, ranks)), seconds=60)
+    wait_for(lambda: not any(map(is_alive, ranks)))
     assert "which is saved" in log(data)
     (path,) = (data / "output").glob("*.pth")
     assert is_whole(path)
@@ -289,7 +289,7 @@ def test_workers_of_the_loader_outlive_a_signal_that_is_not_from_their_parent(is
             assert [int(next(batches)) for _ in range(20)] == [worker] * 20
             process = batches._workers[0]
             process.terminate()
-            process.join(5)
+            process.join(PATIENCE)
             assert not process.is_alive()
         else:
             with pytest.raises(RuntimeError, match="DataLoader worker"):

@@ -33,7 +33,7 @@ class Result(NamedTuple):
     detail: str
 
 
-def run_cases(cases: Iterable[Case], count: int, timeout: float = 60) -> list[Result]:
+def run_cases(cases: Iterable[Case], count: int, timeout: float = 900) -> list[Result]:
     """Run the first `count` cases, and remove what they leave."""
     chosen = list(itertools.islice(cases, count))
     results: list[Result] = []

@@ -97,7 +97,7 @@ def sort_by(browser, title, order):
     selector = f'[role=button][aria-label^="{title}:"]'
     browser.find_element(By.CSS_SELECTOR, selector).send_keys(Keys.ENTER)
     sorted_head = f"th[aria-sort={order}]"
-    WebDriverWait(browser, 5).until(
+    WebDriverWait(browser, 300).until(
         lambda browser: (
             title
             in browser.execute_script(

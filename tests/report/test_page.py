@@ -131,9 +131,9 @@ def test_runs_of_other_categories_are_left_out_of_the_table(runs, tmp_path):
 )
 def test_time_and_size_at_many_categories(num_classes, seconds, megabytes, tmp_path):
     run = make_run(tmp_path / "run", num_classes, 500)
-    start = time.time()
+    start = time.process_time()
     path = write_report([run])
-    assert time.time() - start < seconds
+    assert time.process_time() - start < seconds
     assert path.stat().st_size < megabytes * 1e6
     assert len(rows_of(path.read_text())) == num_classes
 

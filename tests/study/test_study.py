@@ -71,7 +71,7 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_numbers(write_study, tmp_pa
     command = [sys.executable, "-W", "ignore", "-m", "eql_d2.study", str(path)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
     folder = study.trials[2].folder  # of the second seed's training
-    wait_for((folder / "gradient_record.json").exists, seconds=300)
+    wait_for((folder / "gradient_record.json").exists)
     trainings = children_of(process.pid)
     process.kill()
     process.wait()
