@@ -20,6 +20,7 @@ if "use_sigmoid_ce" not in inspect.signature(FastRCNNOutputLayers.__init__).para
 from .config import add_eql_config
 from .exceptions import InputError, TrainingError
 from .losses import (
+    ECM,
     EFL,
     EQFL,
     EQL,

@@ -8,7 +8,7 @@ def add_loss_config(cfg: CN) -> None:
     cfg.MODEL.EQL = CN()
     # EQL, InstanceCountEQL, SEQL, EQLv2, SoftmaxEQL; EFL, EQFL for dense heads; or a baseline:
     # SoftmaxCE, SigmoidCE, FocalLoss; or a peer: BalancedSoftmax, SeesawLoss,
-    # ClassWeightedSoftmaxCE, ClassWeightedSigmoidCE
+    # ClassWeightedSoftmaxCE, ClassWeightedSigmoidCE, ECM
     cfg.MODEL.EQL.LOSS = "EQLv2"
     # pi: probability that each class of a sigmoid loss starts with, through the bias. None: 0.001,
     # that of the official code; "auto" for one-stage detectors: found in the training data
@@ -93,6 +93,10 @@ def add_loss_config(cfg: CN) -> None:
     cfg.MODEL.EQL.CLASSWEIGHTEDSIGMOIDCE = CN()
     cfg.MODEL.EQL.CLASSWEIGHTEDSIGMOIDCE.WEIGHTING = "effective_number"
     cfg.MODEL.EQL.CLASSWEIGHTEDSIGMOIDCE.BETA = 0.9999
+
+    cfg.MODEL.EQL.ECM = CN()
+    # Samples of the background of a box head for one of a class. Official for Mask R-CNN
+    cfg.MODEL.EQL.ECM.BACKGROUND_RATIO = 6.3313
 
     cfg.MODEL.EQL.SEESAWLOSS = CN()
     # p, q: exponents of mitigation (samples) and compensation (scores); 0 switches one off

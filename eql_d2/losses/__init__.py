@@ -5,6 +5,7 @@ from .build import EQL_LOSS_REGISTRY, build_loss
 from .calibration import Calibration, LogitAdjustment, NorCal, build_calibration, calibrate
 from .class_weights import ClassWeightedSigmoidCE, ClassWeightedSoftmaxCE
 from .dense import DenseLoss
+from .ecm import ECM
 from .efl import EFL, EQFL
 from .eql import EQL, SEQL, InstanceCountEQL
 from .eqlv2 import EQLv2

@@ -66,7 +66,7 @@ _CHOSEN = (
     *({"MODEL.EQL.LOSS": name} for name in ("EQL", "SEQL", "EQLv2", "EFL", "EQFL", "SoftmaxEQL")),
     *({"MODEL.EQL.LOSS": name} for name in ("SoftmaxCE", "SigmoidCE", "FocalLoss", "SeesawLoss")),
     {"MODEL.EQL.LOSS": "BalancedSoftmax"},
-    {"MODEL.EQL.LOSS": "ClassWeightedSoftmaxCE"},
+    *({"MODEL.EQL.LOSS": name} for name in ("ClassWeightedSoftmaxCE", "ECM")),
     {"MODEL.EQL.LOSS": "eqlv2"},
     {"MODEL.EQL.CALIBRATION.NAME": "NorCal"},
     {"MODEL.EQL.CALIBRATION.NAME": "LogitAdjustment"},

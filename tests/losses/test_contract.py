@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from detectron2.config import get_cfg
 
 from eql_d2 import (
+    ECM,
     EFL,
     EQFL,
     EQL,
@@ -27,7 +28,7 @@ from eql_d2 import (
 from eql_d2.losses import build_loss
 
 C = 6
-BY_SAMPLES = [BalancedSoftmax, ClassWeightedSoftmaxCE, ClassWeightedSigmoidCE]
+BY_SAMPLES = [BalancedSoftmax, ECM, ClassWeightedSoftmaxCE, ClassWeightedSigmoidCE]
 PEERS = [*BY_SAMPLES, SeesawLoss]
 BY_MEASURE = [EQL, InstanceCountEQL, SEQL]
 LOSSES = [SoftmaxCE, SigmoidCE, FocalLoss, *BY_MEASURE, EQLv2, SoftmaxEQL, EFL, EQFL, *PEERS]
@@ -167,8 +168,10 @@ def test_bias_starts_at_the_prior(loss_class):
     loss.init_bias(None)  # a cosine classifier has none
 
 
-@pytest.mark.parametrize("loss_class", [SoftmaxCE, SEQL, SoftmaxEQL, BalancedSoftmax, SeesawLoss])
-def test_bias_of_a_softmax_stays(loss_class):
+@pytest.mark.parametrize(
+    "loss_class", [SoftmaxCE, SEQL, SoftmaxEQL, BalancedSoftmax, SeesawLoss, ECM]
+)
+def test_bias_stays_without_a_prior(loss_class):
     bias = torch.nn.Parameter(torch.full((C,), 0.5))
     build(loss_class).init_bias(bias)
     assert bias.tolist() == [0.5] * C

@@ -4,11 +4,20 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from eql_d2 import EQL, SEQL, ClassWeightedSigmoidCE, FocalLoss, SeesawLoss, SigmoidCE, SoftmaxCE
+from eql_d2 import (
+    ECM,
+    EQL,
+    SEQL,
+    ClassWeightedSigmoidCE,
+    FocalLoss,
+    SeesawLoss,
+    SigmoidCE,
+    SoftmaxCE,
+)
 from tests.losses.test_softmax_eql import BY_SAMPLES, C, batch, build, value_and_gradient
 
 LOSSES = [SoftmaxCE, SigmoidCE, EQL, SEQL, FocalLoss, *BY_SAMPLES, SeesawLoss]
-UNDIVIDED = (SigmoidCE, EQL, ClassWeightedSigmoidCE)
+UNDIVIDED = (SigmoidCE, EQL, ECM, ClassWeightedSigmoidCE)
 
 
 @pytest.mark.parametrize("loss_class", LOSSES)

@@ -3,6 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from eql_d2 import (
+    ECM,
     EQL,
     SEQL,
     BalancedSoftmax,
@@ -21,7 +22,7 @@ from tests.losses.trajectory import follow
 from tests.reference.softmax_eql import ReferenceSoftmaxEQL
 
 C = 6
-BY_SAMPLES = [BalancedSoftmax, ClassWeightedSoftmaxCE, ClassWeightedSigmoidCE]
+BY_SAMPLES = [BalancedSoftmax, ECM, ClassWeightedSoftmaxCE, ClassWeightedSigmoidCE]
 TAIL_LOSSES = [SoftmaxEQL, SoftmaxCE, EQLv2, SigmoidCE, EQL, SEQL, BalancedSoftmax, SeesawLoss]
 
 

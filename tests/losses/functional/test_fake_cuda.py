@@ -5,6 +5,7 @@ import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException
 
 from eql_d2 import (
+    ECM,
     EFL,
     EQFL,
     EQL,
@@ -76,7 +77,7 @@ def eql(cls):
     [
         *(lambda cls=cls: cls(C) for cls in (SigmoidCE, SoftmaxCE, EQLv2, SoftmaxEQL, SeesawLoss)),
         *map(eql, (EQL, SEQL)),
-        *map(with_counts, (BalancedSoftmax, ClassWeightedSoftmaxCE, ClassWeightedSigmoidCE)),
+        *map(with_counts, (BalancedSoftmax, ClassWeightedSoftmaxCE, ClassWeightedSigmoidCE, ECM)),
     ],
 )
 def test_losses_of_a_box_head(form, make, num_rows):
