@@ -103,12 +103,15 @@ def attributes(value):
 
 
 def model_settings(model):
-    """All that each module of the model is set to, its buffers and the shapes of its parameters."""
+    """All that each module of the model is set to, its buffers and the shapes of its parameters,
+    but for what a yaml config asks of the trainer besides."""
     found = {}
     for path, module in model.named_modules():
         kind = type(module).__name__
         found[path] = SAME_HEAD.get(kind, kind)
         for name, value in {**attributes(module), **module._parameters, **module._buffers}.items():
+            if name == "unread_settings":
+                continue
             if name in ("_get_measure", "_get_class_count"):
                 value = plain(value and value())
             elif name == "loss_weight" and isinstance(value, dict):

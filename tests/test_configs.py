@@ -112,10 +112,17 @@ def test_twins_have_the_same_optimizer(twins):
 
 
 @pytest.fixture
-def in_iterations(twins, monkeypatch):
-    """Both configs of a stem with iterations in the place of epochs, counted in the stand-in."""
+def stand_in(monkeypatch):
+    """Records without images in the place of all data."""
     monkeypatch.setattr(DatasetCatalog, "get", records_of)
+    monkeypatch.setattr("eql_d2.data.build.check_training_records", lambda *_: None)
+    # A log of 1,203 classes each time, which would take half of the time of this file
     monkeypatch.setattr("detectron2.data.build.print_instances_class_histogram", lambda *_: None)
+
+
+@pytest.fixture
+def in_iterations(twins, stand_in):
+    """Both configs of a stem with iterations in the place of epochs, counted in the stand-in."""
     assert twins.cfg.SOLVER.EPOCHS == twins.lazy.train.epochs
     cfg = with_iterations(twins.cfg, Trainer.build_train_loader)
     return cfg, with_iterations_lazy(twins.lazy)
@@ -162,10 +169,7 @@ def test_twins_train_alike(twins, in_iterations):
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more workers than cores here
-def test_twins_load_the_same_data(twins, monkeypatch):
-    monkeypatch.setattr(DatasetCatalog, "get", records_of)
-    # A log of 1,203 classes each time, which would take half of the time of this file
-    monkeypatch.setattr("detectron2.data.build.print_instances_class_histogram", lambda *_: None)
+def test_twins_load_the_same_data(twins, stand_in):
     cfg, lazy = twins.cfg, twins.lazy.dataloader
     train, lazy_train = Trainer.build_train_loader(cfg), instantiate(lazy.train)
     assert loader_settings(lazy_train) == loader_settings(train)
