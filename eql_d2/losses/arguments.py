@@ -1,4 +1,4 @@
-"""What constructors of losses ask of their arguments before they compare them."""
+"""Arguments of losses: their types, and what is asked of them before they are used."""
 
 import math
 from collections.abc import Callable
@@ -12,6 +12,8 @@ from ..exceptions import InputError
 # One number per class that describes the training data, or a function that returns them, to be
 # called before the first step
 PerClass = Tensor | Callable[[], Tensor]
+# What divides the summed loss
+Normalizer = float | Tensor | None
 
 
 def is_number(value: object) -> bool:
@@ -33,3 +35,13 @@ def values_per_class(owner: nn.Module, argument: str, values: Tensor) -> Tensor:
             f"{num_classes} classes it must be ({num_classes},)"
         )
     return values
+
+
+def divided(total: Tensor, normalizer: float | Tensor) -> Tensor:
+    """A summed loss over its normaliser, in its own dtype whatever that of the normaliser is."""
+    return (total / normalizer).to(total.dtype)
+
+
+def in_float32(logits: Tensor) -> Tensor:
+    """Half precision as float32; float64 stays."""
+    return logits if logits.dtype == torch.float64 else logits.float()

@@ -5,8 +5,7 @@ from detectron2.config import configurable
 from torch import Tensor
 
 from ..exceptions import InputError
-from .arguments import PerClass, is_number
-from .base import Normalizer
+from .arguments import Normalizer, PerClass, is_number
 from .baselines import SoftmaxLoss
 from .build import EQL_LOSS_REGISTRY
 from .functional import softmax_cross_entropy
@@ -51,10 +50,21 @@ class BalancedSoftmax(SampleCountLoss, SoftmaxLoss):
         self.tau = tau
 
     @torch.jit.unused
-    def forward(self, logits: Tensor, targets: Tensor, *, normalizer: Normalizer = None) -> Tensor:
-        self._check_shapes(logits, targets)
+    def forward(
+        self,
+        logits: Tensor,
+        targets: Tensor,
+        *,
+        normalizer: Normalizer = None,
+        row_weight: Tensor | None = None,
+    ) -> Tensor:
+        self._check_shapes(logits, targets, row_weight)
         loss, pos_grad, neg_grad = softmax_cross_entropy(
-            logits, targets, self._margins(logits), self._normalizer(normalizer, targets)
+            logits,
+            targets,
+            self._margins(logits),
+            self._normalizer(normalizer, targets, row_weight),
+            row_weight,
         )
         self._accumulate(pos_grad, neg_grad)
         return loss

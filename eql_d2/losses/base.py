@@ -9,14 +9,11 @@ from detectron2.utils.logger import log_first_n
 from torch import Tensor, nn
 
 from ..exceptions import InputError
-from .arguments import is_number
+from .arguments import Normalizer, is_number
 from .config_arguments import arguments_of_config
-from .functional.checks import normalizer_problem, target_problem
+from .functional.checks import normalizer_problem, row_weight_problem, target_problem
 from .gradient_statistics import GradientStatistics
 from .step import SteppedLoss
-
-# What divides the summed loss
-Normalizer = float | Tensor | None
 
 
 class ClassificationLoss(SteppedLoss):
@@ -109,14 +106,23 @@ class ClassificationLoss(SteppedLoss):
             self._refuse_recomputation()
         return super().__call__(*args, **kwargs)
 
-    def forward(self, logits: Tensor, targets: Tensor, *, normalizer: Normalizer = None) -> Tensor:
+    def forward(
+        self,
+        logits: Tensor,
+        targets: Tensor,
+        *,
+        normalizer: Normalizer = None,
+        row_weight: Tensor | None = None,
+    ) -> Tensor:
         """Compute the loss and, in training, accumulate its statistics.
 
         Args:
             logits: (R, K) or (N, K, H, W), any floating dtype; computed in float32 (or float64).
             targets: int64 (R,) or (N, H, W).
             normalizer: positive number that divides the summed loss; the number of rows or pixels
-                that are not ignored if None.
+                that are not ignored if None, or the sum of their weights.
+            row_weight: floating, as many as labels: a row of weight w counts as w rows, in the loss
+                and in the statistics; 1 if None.
 
         Returns:
             The scalar loss; zero, with zero gradient, for an empty batch.
@@ -175,32 +181,34 @@ class ClassificationLoss(SteppedLoss):
             self.statistics.add(sums["gradients"])
 
     @torch.jit.unused
-    def _normalizer(self, normalizer: Normalizer, targets: Tensor) -> float | Tensor:
+    def _normalizer(
+        self, normalizer: Normalizer, targets: Tensor, row_weight: Tensor | None = None
+    ) -> float | Tensor:
+        if normalizer is None and row_weight is not None:
+            counts = self._is_normal(targets)
+            total = (row_weight if counts is None else row_weight.where(counts, 0)).sum()
+            return torch.where(total > 0, total, 1)
         if normalizer is None:
             return self._default_normalizer(targets)
         self._refuse(normalizer_problem(normalizer))
         return normalizer.reshape(()) if isinstance(normalizer, Tensor) else normalizer
 
-    def _apply(self, fn, *args, **kwargs):
-        try:
-            fn(torch.zeros((), dtype=torch.float64))
-        except TypeError as error:
-            raise InputError(
-                f"{type(self).__name__} cannot be moved: losses and gradients are added up in "
-                f"float64, which the device does not have ({error}): set MODEL.DEVICE to cuda or "
-                "cpu"
-            ) from error
-        return super()._apply(fn, *args, **kwargs)
-
     @torch.jit.unused
     def _default_normalizer(self, targets: Tensor) -> Tensor:
-        """Number of rows or pixels that are not ignored, at least 1."""
-        if targets.is_floating_point():
+        """Number of rows or pixels that the loss is divided by, at least 1."""
+        counts = self._is_normal(targets)
+        if counts is None:
             return torch.tensor(max(targets.numel() // max(targets.shape[1], 1), 1))
-        return (targets >= 0).sum().clamp(min=1)
+        return counts.sum().clamp(min=1)
+
+    def _is_normal(self, targets: Tensor) -> Tensor | None:
+        """Rows that the loss is divided by: those not ignored; None of soft labels, for all."""
+        return None if targets.is_floating_point() else targets >= 0
 
     @torch.jit.unused
-    def _check_shapes(self, logits: Tensor, targets: Tensor) -> None:
+    def _check_shapes(
+        self, logits: Tensor, targets: Tensor, row_weight: Tensor | None = None
+    ) -> None:
         columns = sorted({self.num_classes, self.num_logits})
         if logits.dim() not in (2, 4) or logits.shape[1] not in columns:
             raise InputError(
@@ -208,7 +216,11 @@ class ClassificationLoss(SteppedLoss):
                 f"{self.num_classes} classes the head must produce (R, K) or (N, K, H, W) with K = "
                 f"{' or '.join(map(str, columns))}"
             )
-        self._refuse(target_problem(logits, targets, self.takes_soft_labels))
+        shape = logits.shape[:1] + logits.shape[2:]
+        self._refuse(
+            target_problem(logits, targets, self.takes_soft_labels),
+            row_weight_problem(row_weight, shape),
+        )
         self._check_targets(targets, logits.shape[1] - 1)
 
     def _refuse(self, *problems: str | None) -> None:
@@ -232,13 +244,3 @@ class ClassificationLoss(SteppedLoss):
                 f"{self.num_classes} classes give 0 to {self.num_classes - 1}{background} or a "
                 "negative number for ignored"
             )
-
-
-def divided(total: Tensor, normalizer: float | Tensor) -> Tensor:
-    """A summed loss over its normaliser, in its own dtype whatever that of the normaliser is."""
-    return (total / normalizer).to(total.dtype)
-
-
-def in_float32(logits: Tensor) -> Tensor:
-    """Half precision as float32; float64 stays."""
-    return logits if logits.dtype == torch.float64 else logits.float()

@@ -5,17 +5,14 @@ import torch.nn.functional as F
 from detectron2.config import configurable
 from torch import Tensor
 
-from ..exceptions import InputError
-from .arguments import is_number
-from .base import ClassificationLoss, Normalizer, divided, in_float32
+from .arguments import Normalizer, divided, in_float32
+from .base import ClassificationLoss
 from .build import EQL_LOSS_REGISTRY
-from .dense import DenseLoss, Maps
 from .functional import (
-    class_focal_loss,
     softmax_cross_entropy,
     weighted_sigmoid_cross_entropy,
 )
-from .functional.checks import quality_problem
+from .functional.checks import without_weightless
 
 # Label that F.cross_entropy ignores
 _IGNORED = -100
@@ -34,11 +31,18 @@ class SigmoidLoss(ClassificationLoss):
         raise NotImplementedError
 
     @torch.jit.unused
-    def forward(self, logits: Tensor, targets: Tensor, *, normalizer: Normalizer = None) -> Tensor:
-        self._check_shapes(logits, targets)
-        sums = weighted_sigmoid_cross_entropy(logits, targets, *self._weights(logits))
+    def forward(
+        self,
+        logits: Tensor,
+        targets: Tensor,
+        *,
+        normalizer: Normalizer = None,
+        row_weight: Tensor | None = None,
+    ) -> Tensor:
+        self._check_shapes(logits, targets, row_weight)
+        sums = weighted_sigmoid_cross_entropy(logits, targets, *self._weights(logits), row_weight)
         self._accumulate(sums.pos_grad, sums.neg_grad)
-        return divided(sums.loss, self._normalizer(normalizer, targets))
+        return divided(sums.loss, self._normalizer(normalizer, targets, row_weight))
 
     def scores(self, logits: Tensor) -> Tensor:
         return in_float32(logits[:, : self.num_classes]).sigmoid()
@@ -77,29 +81,37 @@ class SoftmaxLoss(ClassificationLoss):
         logits: Tensor,
         targets: Tensor,
         normalizer: float | Tensor,
+        row_weight: Tensor | None,
         class_weight: Tensor | None = None,
     ) -> Tensor:
         """Cross entropy, not divided by the normaliser, as the statistics are. Where the loss is
         monitored its gradients come from a pass of their own, so that the loss stays PyTorch's to
         the last bit."""
-        logits = in_float32(logits)
+        logits, targets = in_float32(logits), without_weightless(targets, row_weight)
         if not targets.is_floating_point():
             ignored = targets < 0
             logits = _WithoutIgnored.apply(logits, ignored)
         if self.statistics is not None:
-            self._accumulate(*self._gradient_sums(logits.detach(), targets, normalizer))
+            sums = self._gradient_sums(logits.detach(), targets, normalizer, row_weight)
+            self._accumulate(*sums)
         if not targets.is_floating_point():
             targets = targets.masked_fill(ignored, _IGNORED)
-        return F.cross_entropy(
-            logits, targets, class_weight, reduction="sum", ignore_index=_IGNORED
-        )
+        options = {"weight": class_weight, "ignore_index": _IGNORED}
+        if row_weight is None:
+            return F.cross_entropy(logits, targets, reduction="sum", **options)
+        losses = F.cross_entropy(logits, targets, reduction="none", **options)
+        return (losses * row_weight.to(losses.dtype)).sum()
 
     def _gradient_sums(
-        self, logits: Tensor, targets: Tensor, normalizer: float | Tensor
+        self,
+        logits: Tensor,
+        targets: Tensor,
+        normalizer: float | Tensor,
+        row_weight: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         """Sums of the positive and of the negative gradients of each column, (K,)."""
         no_margin = logits.new_zeros(logits.shape[1])
-        sums = softmax_cross_entropy(logits, targets, no_margin, normalizer)
+        sums = softmax_cross_entropy(logits, targets, no_margin, normalizer, row_weight)
         return sums.pos_grad, sums.neg_grad
 
     def scores(self, logits: Tensor) -> Tensor:
@@ -123,10 +135,18 @@ class SoftmaxCE(SoftmaxLoss):
         super().__init__(num_classes, num_logits=num_classes + 1)
 
     @torch.jit.unused
-    def forward(self, logits: Tensor, targets: Tensor, *, normalizer: Normalizer = None) -> Tensor:
-        self._check_shapes(logits, targets)
-        normalizer = self._normalizer(normalizer, targets)
-        return divided(self._summed_cross_entropy(logits, targets, normalizer), normalizer)
+    def forward(
+        self,
+        logits: Tensor,
+        targets: Tensor,
+        *,
+        normalizer: Normalizer = None,
+        row_weight: Tensor | None = None,
+    ) -> Tensor:
+        self._check_shapes(logits, targets, row_weight)
+        normalizer = self._normalizer(normalizer, targets, row_weight)
+        total = self._summed_cross_entropy(logits, targets, normalizer, row_weight)
+        return divided(total, normalizer)
 
 
 @EQL_LOSS_REGISTRY.register()
@@ -149,88 +169,3 @@ class SigmoidCE(SigmoidLoss):
     def _weights(self, logits: Tensor) -> tuple[Tensor, Tensor, None]:
         weight = self._foreground(logits)
         return weight, weight, None
-
-
-class FocalFamily(DenseLoss):
-    """What focal losses share: the maths of :func:`class_focal_loss`. A subclass has the factors.
-
-    Args:
-        num_classes: number C of classes.
-        gamma: focusing factor.
-        alpha: weight of the positives, 1 - alpha of the negatives; negative for none.
-        prior_prob: probability that each class starts with.
-
-    Raises:
-        InputError: gamma is negative, or alpha above 1.
-    """
-
-    def __init__(self, num_classes: int, gamma: float, alpha: float, prior_prob: float | None):
-        super().__init__(num_classes, prior_prob)
-        name = type(self).__name__
-        if not is_number(gamma) or gamma < 0:
-            raise InputError(f"gamma of {name} is {gamma}: it must not be negative")
-        if not is_number(alpha) or alpha > 1:
-            raise InputError(
-                f"alpha of {name} is {alpha}: give 0 to 1, or a negative number for no weights"
-            )
-        self.gamma = gamma
-        self.alpha = alpha
-
-    def _factors(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Focusing factor and weight of each class, (C,)."""
-        raise NotImplementedError
-
-    @torch.jit.unused
-    def _loss(
-        self, logits: Maps, targets: Tensor, normalizer: Normalizer, quality: Tensor | None = None
-    ) -> Tensor:
-        self._check_shapes(logits, targets)
-        planes, labels = self._planes(logits, targets)
-        if quality is not None:
-            self._refuse(quality_problem(quality, targets))
-            quality = self._planes(logits, quality)[1]
-        gamma, weight = self._factors(targets.device)
-        weight = weight / self._normalizer(normalizer, targets)
-        of_positives, of_negatives = (self.alpha, 1 - self.alpha) if self.alpha >= 0 else (1.0, 1.0)
-        loss, pos_grad, neg_grad = class_focal_loss(
-            planes, labels, gamma, of_positives * weight, of_negatives * weight, quality
-        )
-        self._accumulate(pos_grad, neg_grad)
-        return loss
-
-
-@EQL_LOSS_REGISTRY.register()
-class FocalLoss(FocalFamily):
-    """Focal loss (arXiv 1708.02002), the baseline; Detectron2's RetinaNet with less memory.
-
-    Args:
-        num_classes, gamma, alpha: see :class:`FocalFamily`.
-        prior_prob: probability that each class starts with. RetinaNet has 0.01; the default is
-            that of the official EFL baseline.
-    """
-
-    @configurable
-    def __init__(
-        self,
-        num_classes: int,
-        gamma: float = 2.0,
-        alpha: float = 0.25,
-        prior_prob: float | None = 0.001,
-    ):
-        super().__init__(num_classes, gamma, alpha, prior_prob)
-
-    @classmethod
-    def from_config(cls, cfg, num_classes):
-        return {
-            **super().from_config(cfg, num_classes),
-            "gamma": cfg.MODEL.RETINANET.FOCAL_LOSS_GAMMA,
-            "alpha": cfg.MODEL.RETINANET.FOCAL_LOSS_ALPHA,
-        }
-
-    def _factors(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        one = torch.ones(self.num_classes, device=device)
-        return self.gamma * one, one
-
-    @torch.jit.unused
-    def forward(self, logits: Maps, targets: Tensor, *, normalizer: Normalizer = None) -> Tensor:
-        return self._loss(logits, targets, normalizer)

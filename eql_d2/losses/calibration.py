@@ -8,8 +8,8 @@ from detectron2.config import CfgNode
 from torch import Tensor
 
 from ..exceptions import InputError
-from .arguments import PerClass, is_number, values_per_class
-from .base import ClassificationLoss, in_float32
+from .arguments import PerClass, in_float32, is_number, values_per_class
+from .base import ClassificationLoss
 from .baselines import SigmoidLoss, SoftmaxLoss
 from .exact_buffers import ExactBuffers
 from .softmax_eql import gradient_margins, neutral_margin

@@ -7,8 +7,7 @@ from detectron2.config import configurable
 from torch import Tensor
 
 from ..exceptions import InputError
-from .arguments import PerClass, is_number
-from .base import Normalizer, divided, in_float32
+from .arguments import Normalizer, PerClass, divided, in_float32, is_number
 from .baselines import SigmoidLoss, SoftmaxLoss
 from .build import EQL_LOSS_REGISTRY
 from .sample_counts import SampleCountLoss
@@ -115,14 +114,27 @@ class ClassWeightedSoftmaxCE(ClassWeightedLoss, SoftmaxLoss):
         super().__init__(num_classes, class_count, weighting, beta)
 
     @torch.jit.unused
-    def forward(self, logits: Tensor, targets: Tensor, *, normalizer: Normalizer = None) -> Tensor:
-        self._check_shapes(logits, targets)
-        normalizer, weight = self._normalizer(normalizer, targets), self._weight(logits)
-        return divided(self._summed_cross_entropy(logits, targets, normalizer, weight), normalizer)
+    def forward(
+        self,
+        logits: Tensor,
+        targets: Tensor,
+        *,
+        normalizer: Normalizer = None,
+        row_weight: Tensor | None = None,
+    ) -> Tensor:
+        self._check_shapes(logits, targets, row_weight)
+        normalizer = self._normalizer(normalizer, targets, row_weight)
+        weights = row_weight, self._weight(logits)
+        total = self._summed_cross_entropy(logits, targets, normalizer, *weights)
+        return divided(total, normalizer)
 
     @torch.no_grad()
     def _gradient_sums(
-        self, logits: Tensor, targets: Tensor, normalizer: float | Tensor
+        self,
+        logits: Tensor,
+        targets: Tensor,
+        normalizer: float | Tensor,
+        row_weight: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         shape = [1, -1] + [1] * (logits.dim() - 2)
         if targets.is_floating_point():
@@ -135,6 +147,8 @@ class ClassWeightedSoftmaxCE(ClassWeightedLoss, SoftmaxLoss):
         weighted = self._weight(logits).view(shape) * y
         gradient = logits.softmax(1) * weighted.sum(1, keepdim=True) - weighted
         gradient = gradient.abs() / normalizer
+        if row_weight is not None:
+            gradient = gradient * row_weight.unsqueeze(1)
         rows = [0, *range(2, logits.dim())]
         return tuple((gradient * part).sum(rows, dtype=torch.float64) for part in (y, 1 - y))
 

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from ..exceptions import InputError
-from .base import ClassificationLoss, in_float32
-from .functional.checks import dtype_problem
+from .arguments import in_float32
+from .base import ClassificationLoss
+from .functional.checks import dtype_problem, row_weight_problem
 from .functional.planes import as_planes
 
 # The logits of a dense head, level by level
@@ -30,10 +31,9 @@ class DenseLoss(ClassificationLoss):
     def scores(self, logits: Tensor) -> Tensor:
         return in_float32(logits).sigmoid()
 
-    @torch.jit.unused
-    def _default_normalizer(self, targets: Tensor) -> Tensor:
-        """Number of foreground labels, at least 1."""
-        return ((targets >= 0) & (targets < self.num_classes)).sum().clamp(min=1)
+    def _is_normal(self, targets: Tensor) -> Tensor:
+        """The foreground."""
+        return (targets >= 0) & (targets < self.num_classes)
 
     @torch.jit.unused
     def _check_targets(self, targets: Tensor, largest: int) -> None:
@@ -41,9 +41,11 @@ class DenseLoss(ClassificationLoss):
         super()._check_targets(targets, self.num_classes)
 
     @torch.jit.unused
-    def _check_shapes(self, logits: Maps, targets: Tensor) -> None:
+    def _check_shapes(
+        self, logits: Maps, targets: Tensor, row_weight: Tensor | None = None
+    ) -> None:
         if isinstance(logits, Tensor):
-            super()._check_shapes(logits, targets)
+            super()._check_shapes(logits, targets, row_weight)
             return
         num_images, num_anchors = targets.shape[:1].numel(), 0
         for level in logits:
@@ -60,6 +62,7 @@ class DenseLoss(ClassificationLoss):
                 f"{type(self).__name__} got targets of shape {tuple(targets.shape)} for maps with "
                 f"{num_anchors} anchors an image: give ({num_images}, {num_anchors})"
             )
+        self._refuse(row_weight_problem(row_weight, targets.shape))
         self._check_targets(targets, self.num_classes)
 
     @torch.jit.unused

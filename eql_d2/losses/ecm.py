@@ -5,8 +5,7 @@ from detectron2.config import configurable
 from torch import Tensor
 
 from ..exceptions import InputError
-from .arguments import PerClass, is_number
-from .base import Normalizer, divided, in_float32
+from .arguments import Normalizer, PerClass, divided, in_float32, is_number
 from .baselines import SigmoidLoss
 from .build import EQL_LOSS_REGISTRY
 from .functional import weighted_sigmoid_cross_entropy
@@ -70,14 +69,23 @@ class ECM(SampleCountLoss, SigmoidLoss):
         self.background_ratio = background_ratio
 
     @torch.jit.unused
-    def forward(self, logits: Tensor, targets: Tensor, *, normalizer: Normalizer = None) -> Tensor:
-        self._check_shapes(logits, targets)
+    def forward(
+        self,
+        logits: Tensor,
+        targets: Tensor,
+        *,
+        normalizer: Normalizer = None,
+        row_weight: Tensor | None = None,
+    ) -> Tensor:
+        self._check_shapes(logits, targets, row_weight)
         margin, weight = self._margins_and_weights(logits)
         logits = in_float32(logits)
         shifted = 2 * logits + margin.to(logits.dtype).view([1, -1] + [1] * (logits.dim() - 2))
-        sums = weighted_sigmoid_cross_entropy(shifted, targets, weight, weight)
+        sums = weighted_sigmoid_cross_entropy(
+            shifted, targets, weight, weight, row_weight=row_weight
+        )
         self._accumulate(2 * sums.pos_grad, 2 * sums.neg_grad)  # with respect to z
-        return divided(sums.loss, self._normalizer(normalizer, targets))
+        return divided(sums.loss, self._normalizer(normalizer, targets, row_weight))
 
     @torch.jit.unused
     def _margins_and_weights(self, logits: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,11 +5,10 @@ from detectron2.config import configurable
 from torch import Tensor
 
 from ..exceptions import InputError
-from .arguments import is_number
-from .base import Normalizer
-from .baselines import FocalFamily
+from .arguments import Normalizer, is_number
 from .build import EQL_LOSS_REGISTRY
 from .dense import Maps
+from .focal import FocalFamily
 from .gradient_statistics import GradientStatistics
 
 
@@ -86,8 +85,15 @@ class EFL(_EqualizedFocal):
         super().__init__(num_classes, gamma, alpha, scale, decay, prior_prob)
 
     @torch.jit.unused
-    def forward(self, logits: Maps, targets: Tensor, *, normalizer: Normalizer = None) -> Tensor:
-        return self._loss(logits, targets, normalizer)
+    def forward(
+        self,
+        logits: Maps,
+        targets: Tensor,
+        *,
+        normalizer: Normalizer = None,
+        row_weight: Tensor | None = None,
+    ) -> Tensor:
+        return self._loss(logits, targets, normalizer, row_weight)
 
 
 @EQL_LOSS_REGISTRY.register()
@@ -118,6 +124,12 @@ class EQFL(_EqualizedFocal):
 
     @torch.jit.unused
     def forward(
-        self, logits: Maps, targets: Tensor, *, normalizer: Normalizer = None, quality: Tensor
+        self,
+        logits: Maps,
+        targets: Tensor,
+        *,
+        normalizer: Normalizer = None,
+        row_weight: Tensor | None = None,
+        quality: Tensor,
     ) -> Tensor:
-        return self._loss(logits, targets, normalizer, quality)
+        return self._loss(logits, targets, normalizer, row_weight, quality)

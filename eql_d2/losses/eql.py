@@ -6,8 +6,8 @@ from detectron2.config import configurable
 from torch import Tensor
 
 from ..exceptions import InputError
-from .arguments import PerClass, is_number, values_per_class
-from .base import ClassificationLoss, Normalizer, divided
+from .arguments import Normalizer, PerClass, divided, is_number, values_per_class
+from .base import ClassificationLoss
 from .baselines import SigmoidLoss, SoftmaxLoss
 from .build import EQL_LOSS_REGISTRY
 
@@ -208,16 +208,24 @@ class SEQL(_TailLoss, SoftmaxLoss):
         self.gamma = gamma
 
     @torch.jit.unused
-    def forward(self, logits: Tensor, targets: Tensor, *, normalizer: Normalizer = None) -> Tensor:
-        self._check_shapes(logits, targets)
+    def forward(
+        self,
+        logits: Tensor,
+        targets: Tensor,
+        *,
+        normalizer: Normalizer = None,
+        row_weight: Tensor | None = None,
+    ) -> Tensor:
+        self._check_shapes(logits, targets, row_weight)
         per_class = [1, -1] + [1] * (logits.dim() - 2)
         left_out = torch.rand(logits.shape, device=logits.device) < self.gamma
         left_out &= self._is_tail(logits).view(per_class)
         left_out &= (targets < self.num_classes).unsqueeze(1)
         left_out.scatter_(1, targets.clamp(min=0).unsqueeze(1), False)
         logits = logits.masked_fill(left_out, float("-inf"))
-        normalizer = self._normalizer(normalizer, targets)
-        return divided(self._summed_cross_entropy(logits, targets, normalizer), normalizer)
+        normalizer = self._normalizer(normalizer, targets, row_weight)
+        total = self._summed_cross_entropy(logits, targets, normalizer, row_weight)
+        return divided(total, normalizer)
 
     def extra_repr(self) -> str:
         return f"num_classes={self.num_classes}, lambda_={self.lambda_}, gamma={self.gamma}"

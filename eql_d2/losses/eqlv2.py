@@ -5,8 +5,7 @@ from detectron2.config import configurable
 from torch import Tensor
 
 from ..exceptions import InputError
-from .arguments import is_number
-from .base import in_float32
+from .arguments import in_float32, is_number
 from .baselines import SigmoidLoss
 from .build import EQL_LOSS_REGISTRY
 from .gradient_statistics import GradientStatistics

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from ..distributed import sum_over_ranks
 from ..exceptions import InputError
-from .arguments import is_number
-from .base import Normalizer, divided, in_float32
+from .arguments import Normalizer, divided, in_float32, is_number
 from .baselines import SoftmaxLoss
 from .build import EQL_LOSS_REGISTRY
 from .functional import seesaw_margins
+from .functional.checks import without_weightless
 
 
 @EQL_LOSS_REGISTRY.register()
@@ -76,25 +76,34 @@ class SeesawLoss(SoftmaxLoss):
         self.register_buffer("class_count", torch.zeros(num_classes, dtype=torch.float64))
 
     @torch.jit.unused
-    def forward(self, logits: Tensor, targets: Tensor, *, normalizer: Normalizer = None) -> Tensor:
-        self._check_shapes(logits, targets)
-        class_count = self._count(targets)
-        normalizer = self._normalizer(normalizer, targets)
+    def forward(
+        self,
+        logits: Tensor,
+        targets: Tensor,
+        *,
+        normalizer: Normalizer = None,
+        row_weight: Tensor | None = None,
+    ) -> Tensor:
+        self._check_shapes(logits, targets, row_weight)
+        class_count = self._count(targets, row_weight)
+        normalizer = self._normalizer(normalizer, targets, row_weight)
+        targets = without_weightless(targets, row_weight)
         if logits.dim() == 4:
             logits, targets = logits.permute(0, 2, 3, 1).flatten(0, 2), targets.flatten()
+            row_weight = None if row_weight is None else row_weight.flatten()
         logits, labels = in_float32(logits), targets
         classes = logits[:, : self.num_classes]
         has_objectness = logits.shape[1] > self.num_classes
         if has_objectness:
             labels = targets.masked_fill(targets >= self.num_classes, -1)
         margins = seesaw_margins(classes, labels, class_count, self.p, self.q, self.eps)
-        loss = self._summed_cross_entropy(classes + margins, labels, normalizer)
+        loss = self._summed_cross_entropy(classes + margins, labels, normalizer, row_weight)
         if has_objectness:
-            loss = loss + self._objectness_loss(logits, targets)
+            loss = loss + self._objectness_loss(logits, targets, row_weight)
         return divided(loss, normalizer)
 
     @torch.jit.unused
-    def _count(self, targets: Tensor) -> Tensor:
+    def _count(self, targets: Tensor, row_weight: Tensor | None) -> Tensor:
         """N, (C,). With several processes a collective, so before any return of a forward."""
         if not self.training or not self._counts:
             return self.class_count
@@ -102,7 +111,8 @@ class SeesawLoss(SoftmaxLoss):
         label = targets.masked_fill(targets < 0, self.num_classes).flatten()
         # Not bincount: on a GPU it would be waited for.
         counted = self.class_count.new_zeros(self.num_classes + 1)
-        counted.index_add_(0, label, torch.ones_like(label, dtype=counted.dtype))
+        weight = torch.ones_like(targets, dtype=counted.dtype) if row_weight is None else row_weight
+        counted.index_add_(0, label, weight.flatten().to(counted.dtype))
         counted = counted[: self.num_classes]
         if self._sums is not None:  # whose other batches are not known yet
             if self._is_counted():
@@ -124,14 +134,19 @@ class SeesawLoss(SoftmaxLoss):
         self.class_count += sums["samples"][0]
 
     @torch.jit.unused
-    def _objectness_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+    def _objectness_loss(
+        self, logits: Tensor, targets: Tensor, row_weight: Tensor | None
+    ) -> Tensor:
         """Summed over the rows that are not ignored."""
         is_background = (targets == self.num_classes).to(logits.dtype)
         counts = targets >= 0
         # Filled, too: what is not finite has no weight of 0.
         logit = self._background_logit(logits)[:, 0].masked_fill(~counts, 0)
+        weight = counts.to(logits.dtype)
+        if row_weight is not None:
+            weight = weight * row_weight
         return F.binary_cross_entropy_with_logits(
-            logit, is_background, weight=counts.to(logits.dtype), reduction="sum"
+            logit, is_background, weight=weight.to(logits.dtype), reduction="sum"
         )
 
     def _background_logit(self, logits: Tensor) -> Tensor:

@@ -6,8 +6,7 @@ from detectron2.utils import comm
 from torch import Tensor
 
 from ..exceptions import InputError
-from .arguments import is_number
-from .base import Normalizer
+from .arguments import Normalizer, is_number
 from .baselines import SoftmaxLoss
 from .build import EQL_LOSS_REGISTRY
 from .functional import softmax_cross_entropy
@@ -125,13 +124,21 @@ class SoftmaxEQL(SoftmaxLoss):
         self.statistics = GradientStatistics(num_classes, decay=decay)
 
     @torch.jit.unused
-    def forward(self, logits: Tensor, targets: Tensor, *, normalizer: Normalizer = None) -> Tensor:
-        self._check_shapes(logits, targets)
+    def forward(
+        self,
+        logits: Tensor,
+        targets: Tensor,
+        *,
+        normalizer: Normalizer = None,
+        row_weight: Tensor | None = None,
+    ) -> Tensor:
+        self._check_shapes(logits, targets, row_weight)
         loss, pos_grad, neg_grad = softmax_cross_entropy(
             logits,
             targets,
             self._margins(has_background=logits.shape[1] > self.num_classes),
-            self._normalizer(normalizer, targets),
+            self._normalizer(normalizer, targets, row_weight),
+            row_weight,
         )
         num_processes = comm.get_world_size()
         self._accumulate(pos_grad / num_processes, neg_grad / num_processes)

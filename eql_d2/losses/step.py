@@ -75,6 +75,17 @@ class SteppedLoss(ExactBuffers):
         finally:
             self.__dict__.update(before)
 
+    def _apply(self, fn, *args, **kwargs):
+        try:
+            fn(torch.zeros((), dtype=torch.float64))
+        except TypeError as error:
+            raise InputError(
+                f"{type(self).__name__} cannot be moved: losses and gradients are added up in "
+                f"float64, which the device does not have ({error}): set MODEL.DEVICE to cuda or "
+                "cpu"
+            ) from error
+        return super()._apply(fn, *args, **kwargs)
+
     def _new_sums(self) -> dict[str, Tensor]:
         """What a step collects: zeros (n, C) in float64, by name."""
         return {}

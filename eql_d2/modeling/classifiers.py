@@ -9,8 +9,7 @@ from detectron2.utils.registry import Registry
 from torch import Tensor, nn
 
 from ..exceptions import InputError
-from ..losses.arguments import is_number
-from ..losses.base import in_float32
+from ..losses.arguments import in_float32, is_number
 
 # Vectors that are shorter count as zero, as in F.normalize.
 _SMALLEST_LENGTH = 1e-12

@@ -175,9 +175,13 @@ WRONG = [
         {"quality": [torch.zeros(4, 5).bool()]},
         "a quality of torch.bool: it must be floating",
     ),
-    (focal, {"quality": []}, "sequences of logits, labels and qualities of one length"),
-    (focal, {"logits": []}, "sequences of logits, labels and qualities of one length"),
-    (focal, {"logits": torch.zeros(1, 4, C, 5)}, "sequences of logits, labels and qualities of"),
+    (focal, {"quality": []}, "sequences of logits, labels, qualities and row weights of one"),
+    (focal, {"logits": []}, "sequences of logits, labels, qualities and row weights of one"),
+    (
+        focal,
+        {"logits": torch.zeros(1, 4, C, 5)},
+        "sequences of logits, labels, qualities and row weights of",
+    ),
 ]
 
 

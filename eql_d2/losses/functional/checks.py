@@ -54,6 +54,22 @@ def quality_problem(quality: Tensor, targets: Tensor) -> str | None:
     return shape_problem("a quality", quality, targets.shape)
 
 
+def row_weight_problem(row_weight: Tensor | None, shape: Sequence[int]) -> str | None:
+    """Weights of rows that are not floating, or not one for each row or place."""
+    if row_weight is None:
+        return None
+    if not row_weight.is_floating_point():
+        return f"got a row_weight of {row_weight.dtype}: it must be floating, row_weight.float()"
+    return shape_problem("a row_weight", row_weight, shape)
+
+
+def without_weightless(targets: Tensor, row_weight: Tensor | None) -> Tensor:
+    """Labels that are ignored where the weight is 0, whatever the logits are; soft ones stay."""
+    if row_weight is None or targets.is_floating_point():
+        return targets
+    return targets.masked_fill(row_weight == 0, -1)
+
+
 def normalizer_problem(normalizer: object) -> str | None:
     """A tensor that is not one number."""
     if isinstance(normalizer, Tensor) and normalizer.numel() != 1:

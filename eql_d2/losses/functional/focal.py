@@ -5,7 +5,14 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from .backend import form_for
-from .checks import dtype_problem, quality_problem, refuse, shape_problem
+from .checks import (
+    dtype_problem,
+    quality_problem,
+    refuse,
+    row_weight_problem,
+    shape_problem,
+    without_weightless,
+)
 from .results import LossSums
 
 
@@ -16,6 +23,7 @@ def class_focal_loss(
     pos_weight: Tensor,
     neg_weight: Tensor,
     quality: Sequence[Tensor] | None = None,
+    row_weight: Sequence[Tensor] | None = None,
 ) -> LossSums:
     r"""Sum of focal losses with :math:`\gamma_j` of each class, and the gradients of each class.
 
@@ -42,6 +50,8 @@ def class_focal_loss(
         gamma: (C,) focusing factor.
         pos_weight, neg_weight: (C,).
         quality: for each of the tensors (P, S), values in [0, 1]; read at positives only.
+        row_weight: for each of the tensors (P, S), weight of each sample in the loss and in all
+            sums; 1 if None. One of 0 is ignored.
 
     Returns:
         Loss and column sums, see :class:`LossSums`.
@@ -49,20 +59,32 @@ def class_focal_loss(
     Raises:
         ValueError: an argument has another shape or dtype, or there are no logits.
     """
-    name, qualities = "class_focal_loss", [None] * len(logits) if quality is None else quality
-    if isinstance(logits, Tensor) or not len(logits) == len(labels) == len(qualities) > 0:
-        refuse(name, "takes sequences of logits, labels and qualities of one length, 1 or more")
+    name, none = "class_focal_loss", [None] * len(logits)
+    qualities, weights = (none if x is None else x for x in (quality, row_weight))
+    lengths = {len(x) for x in (logits, labels, qualities, weights)}
+    if isinstance(logits, Tensor) or len(lengths) > 1 or lengths == {0}:
+        refuse(
+            name,
+            "takes sequences of logits, labels, qualities and row weights of one length, 1 or more",
+        )
     planes, columns = logits[0].shape[:1], logits[0].shape[1:2]
-    for z, label, q in zip(logits, labels, qualities):
+    for z, label, q, weight in zip(logits, labels, qualities, weights):
         refuse(
             name,
             dtype_problem(z, label),
             shape_problem("logits", z, (*planes, *columns, *z.shape[-1:])),
             shape_problem("labels", label, (*planes, *z.shape[-1:])),
             None if q is None else quality_problem(q, label),
+            row_weight_problem(weight, label.shape),
         )
     factors = {"gamma": gamma, "pos_weight": pos_weight, "neg_weight": neg_weight}
     refuse(name, *(shape_problem(f"a {key}", value, columns) for key, value in factors.items()))
     return form_for(logits[0]).class_focal_loss(
-        logits, labels, gamma, pos_weight, neg_weight, quality
+        logits,
+        [without_weightless(label, weight) for label, weight in zip(labels, weights)],
+        gamma,
+        pos_weight,
+        neg_weight,
+        quality,
+        row_weight,
     )

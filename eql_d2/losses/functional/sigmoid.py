@@ -6,7 +6,13 @@ import torch
 from torch import Tensor
 
 from .backend import form_for
-from .checks import refuse, shape_problem, target_problem
+from .checks import (
+    refuse,
+    row_weight_problem,
+    shape_problem,
+    target_problem,
+    without_weightless,
+)
 from .results import LossSums
 
 
@@ -16,6 +22,7 @@ def weighted_sigmoid_cross_entropy(
     pos_weight: Tensor,
     neg_weight: Tensor,
     label_group: Tensor | None = None,
+    row_weight: Tensor | None = None,
 ) -> LossSums:
     r"""Sum of weighted binary cross entropies and the gradients that it gives to each column.
 
@@ -35,6 +42,8 @@ def weighted_sigmoid_cross_entropy(
         neg_weight: (K,) weight of a column as negative, or (G, K), one row for each group.
         label_group: int64 (K,), group of the rows that have this label; with a ``neg_weight`` of
             two dimensions only.
+        row_weight: (R,) or (N, ...), weight of each row or place in the loss and in all
+            sums; 1 if None. One of 0 is ignored.
 
     Returns:
         Loss and column sums, see :class:`LossSums`.
@@ -49,9 +58,11 @@ def weighted_sigmoid_cross_entropy(
         shape_problem("a pos_weight", pos_weight, columns),
         shape_problem("a neg_weight", neg_weight, (*neg_weight.shape[:-1][:1], *columns)),
         _group_problem(label_group, neg_weight, columns),
+        row_weight_problem(row_weight, targets.shape),
     )
+    targets = without_weightless(targets, row_weight)
     return form_for(logits).weighted_sigmoid_cross_entropy(
-        logits, targets, pos_weight, neg_weight, label_group
+        logits, targets, pos_weight, neg_weight, label_group, row_weight
     )
 
 

@@ -3,12 +3,23 @@
 from torch import Tensor
 
 from .backend import form_for
-from .checks import normalizer_problem, refuse, shape_problem, target_problem
+from .checks import (
+    normalizer_problem,
+    refuse,
+    row_weight_problem,
+    shape_problem,
+    target_problem,
+    without_weightless,
+)
 from .results import LossSums
 
 
 def softmax_cross_entropy(
-    logits: Tensor, targets: Tensor, margin: Tensor, normalizer: float | Tensor = 1.0
+    logits: Tensor,
+    targets: Tensor,
+    margin: Tensor,
+    normalizer: float | Tensor = 1.0,
+    row_weight: Tensor | None = None,
 ) -> LossSums:
     r"""Cross entropy of logits plus margins, and the gradients that it gives to each column.
 
@@ -28,6 +39,8 @@ def softmax_cross_entropy(
             and of the shape of the logits, which sum to 1 over the columns.
         margin: (K,), added to the logits.
         normalizer: positive number that divides all results.
+        row_weight: (R,) or (N, ...), weight of each row or place in the loss and in all
+            sums; 1 if None. One of 0 is ignored.
 
     Returns:
         Loss and column sums, see :class:`LossSums`; soft labels count as
@@ -41,7 +54,9 @@ def softmax_cross_entropy(
         target_problem(logits, targets, takes_soft_labels=True),
         shape_problem("a margin", margin, logits.shape[1:2]),
         normalizer_problem(normalizer),
+        row_weight_problem(row_weight, logits.shape[:1] + logits.shape[2:]),
     )
     if isinstance(normalizer, Tensor):
         normalizer = normalizer.reshape(())
-    return form_for(logits).softmax_cross_entropy(logits, targets, margin, normalizer)
+    targets = without_weightless(targets, row_weight)
+    return form_for(logits).softmax_cross_entropy(logits, targets, margin, normalizer, row_weight)

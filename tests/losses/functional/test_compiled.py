@@ -27,7 +27,7 @@ def test_kernels_compile_for_gpus_without_spilling():
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert len(lines) == 44
+    assert len(lines) == 52
     assert [line for line in lines if not line.endswith(" 0 bytes spilled")] == []
 
 

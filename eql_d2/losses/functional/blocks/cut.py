@@ -21,12 +21,14 @@ class Block(NamedTuple):
         targets: int64 (b,), or soft labels of the shape of ``logits``.
         gradient: of the shape of ``logits``, a view to write to.
         class_dim: dimension of the K columns, 1 of rows and 0 of a map.
+        row_weight: broadcastable to ``logits``, if there is one.
     """
 
     logits: Tensor
     targets: Tensor
     gradient: Tensor
     class_dim: int
+    row_weight: Tensor | None = None
 
 
 def block_elements(device: torch.device, num_temporaries: int) -> int:
@@ -40,7 +42,11 @@ def block_elements(device: torch.device, num_temporaries: int) -> int:
 
 
 def iterate_blocks(
-    logits: Tensor, targets: Tensor, gradient: Tensor, num_temporaries: int
+    logits: Tensor,
+    targets: Tensor,
+    gradient: Tensor,
+    num_temporaries: int,
+    row_weight: Tensor | None = None,
 ) -> Iterator[Block]:
     """Cut rows (R, K), or maps (N, K, ...) image by image, into blocks of all columns.
 
@@ -49,20 +55,27 @@ def iterate_blocks(
         targets: int64 (R,) or (N, ...), or soft labels of the shape of ``logits``.
         gradient: contiguous, of the shape of ``logits``.
         num_temporaries: see :func:`block_elements`.
+        row_weight: (R,) or (N, ...).
     """
     step = max(1, block_elements(logits.device, num_temporaries) // max(1, logits.shape[1]))
     if logits.dim() == 2:
         for start in range(0, logits.shape[0], step):
             part = slice(start, start + step)
-            yield Block(logits[part], targets[part], gradient[part], 1)
+            weight = None if row_weight is None else row_weight[part, None]
+            yield Block(logits[part], targets[part], gradient[part], 1, weight)
         return
     positions = targets.dim() - logits.dim() + 2
     logits, targets, gradient = logits.flatten(2), targets.flatten(positions), gradient.flatten(2)
     for image in range(logits.shape[0]):
         for start in range(0, logits.shape[2], step):
             part = slice(start, start + step)
+            weight = None if row_weight is None else row_weight[image].flatten()[None, part]
             yield Block(
-                logits[image, :, part], targets[image][..., part], gradient[image, :, part], 0
+                logits[image, :, part],
+                targets[image][..., part],
+                gradient[image, :, part],
+                0,
+                weight,
             )
 
 

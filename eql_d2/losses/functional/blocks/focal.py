@@ -25,31 +25,33 @@ def class_focal_loss(
     pos_weight: Tensor,
     neg_weight: Tensor,
     quality: Sequence[Tensor] | None = None,
+    row_weight: Sequence[Tensor] | None = None,
 ) -> LossSums:
     """As the function of this name in ``../focal.py``."""
-    quality = [None] * len(logits) if quality is None else quality
-    arguments = (labels, quality, (gamma, pos_weight, neg_weight))
+    none = [None] * len(logits)
+    quality, row_weight = (none if x is None else x for x in (quality, row_weight))
+    arguments = (labels, quality, row_weight, (gamma, pos_weight, neg_weight))
     return LossSums(*_ClassFocalLoss.apply(arguments, *logits))
 
 
 class _ClassFocalLoss(OnePass):
     @staticmethod
     def forward(ctx, arguments, *logits):
-        labels, quality, factors = arguments
+        labels, quality, row_weight, factors = arguments
         dtype = compute_dtype(logits[0])
         gamma, pos_weight, neg_weight = (factor.to(dtype) for factor in factors)
         sums = torch.zeros(3, len(gamma), dtype=torch.float64, device=gamma.device)
         gradients = []
-        for z, label, q in zip(logits, labels, quality):
+        for z, label, q, of_row in zip(logits, labels, quality, row_weight):
             gradient = torch.empty(z.shape, dtype=dtype, device=z.device)
-            sums += _add_negatives(z, label, gamma, neg_weight, gradient)
-            sums += _add_positives(z, label, q, gamma, pos_weight, gradient)
+            sums += _add_negatives(z, label, of_row, gamma, neg_weight, gradient)
+            sums += _add_positives(z, label, q, of_row, gamma, pos_weight, gradient)
             gradients.append(gradient)
         loss = LossSums(sums[0].sum().to(dtype), sums[1], sums[2])
         return OnePass.finish(ctx, gradients, logits, loss)
 
 
-def _add_negatives(z, label, gamma, weight, gradient) -> Tensor:
+def _add_negatives(z, label, row_weight, gamma, weight, gradient) -> Tensor:
     """Write the gradient of all entries as negatives; return the sums (3, C)."""
     plane, position = ((label >= 0) & (label < len(gamma))).nonzero(as_tuple=True)
     positive = (plane, label[plane, position], position)
@@ -64,6 +66,8 @@ def _add_negatives(z, label, gamma, weight, gradient) -> Tensor:
         if has_no_focus:
             p.clamp_(min=-1e30)  # 0 times infinity would be no number
         modulator = torch.mul(p, gamma[classes]).exp_()  # p ** gamma
+        if row_weight is not None:
+            modulator.mul_(row_weight[planes, None])
         p.exp_()
 
         # Blanked before the sums, not subtracted from them, so that nothing cancels.
@@ -90,7 +94,7 @@ def _inside(index: Tensor, bounds: slice) -> Tensor:
     return (index >= bounds.start) & (index < bounds.stop)
 
 
-def _add_positives(z, label, quality, gamma, weight, gradient) -> Tensor:
+def _add_positives(z, label, quality, row_weight, gamma, weight, gradient) -> Tensor:
     """Write the gradient at the labelled entries; return the sums (3, C).
 
     In float64: they are few, and a quality close to p loses digits in float32.
@@ -99,6 +103,8 @@ def _add_positives(z, label, quality, gamma, weight, gradient) -> Tensor:
     classes = label[plane, position]
     z = z[plane, classes, position].double()
     gamma, weight = gamma[classes].double(), weight[classes].double()
+    if row_weight is not None:
+        weight = weight * row_weight[plane, position]
     if quality is None:
         loss, grad = _focal_positive(z, gamma)
     else:

@@ -18,16 +18,17 @@ def weighted_sigmoid_cross_entropy(
     pos_weight: Tensor,
     neg_weight: Tensor,
     label_group: Tensor | None = None,
+    row_weight: Tensor | None = None,
 ) -> LossSums:
     """As the function of this name in ``../sigmoid.py``."""
-    arguments = (targets, pos_weight, neg_weight, label_group)
+    arguments = (targets, pos_weight, neg_weight, label_group, row_weight)
     return LossSums(*_WeightedSigmoidCE.apply(arguments, logits))
 
 
 class _WeightedSigmoidCE(OnePass):
     @staticmethod
     def forward(ctx, arguments, logits):
-        targets, pos_weight, neg_weight, label_group = arguments
+        targets, pos_weight, neg_weight, label_group, row_weight = arguments
         dtype = compute_dtype(logits)
         pos_weight, neg_weight = pos_weight.to(dtype), neg_weight.to(dtype)
         gradient = torch.empty(logits.shape, dtype=dtype, device=logits.device)
@@ -36,7 +37,7 @@ class _WeightedSigmoidCE(OnePass):
         loss = torch.zeros((), dtype=torch.float64, device=logits.device)
         has_ignored = bool((targets < 0).any())
 
-        for block in iterate_blocks(logits, targets, gradient, num_temporaries=2):
+        for block in iterate_blocks(logits, targets, gradient, 2, row_weight):
             class_dim = block.class_dim
             z, label = block.logits.to(dtype), block.targets.clamp(min=0).unsqueeze(class_dim)
             ignored = (block.targets < 0).unsqueeze(class_dim) if has_ignored else None
@@ -50,6 +51,9 @@ class _WeightedSigmoidCE(OnePass):
             losses = F.softplus(z).scatter_(class_dim, label, 0.0).mul_(weight)
             grad = torch.sigmoid(z, out=block.gradient).scatter_(class_dim, label, 0.0)
             grad.mul_(weight)
+            if row_weight is not None:
+                losses.mul_(block.row_weight)
+                grad.mul_(block.row_weight)
             if has_ignored:
                 losses.masked_fill_(ignored, 0.0)
                 grad.masked_fill_(ignored, 0.0)
@@ -58,6 +62,8 @@ class _WeightedSigmoidCE(OnePass):
 
             # Positives: loss w softplus(-z), gradient -w sigmoid(-z).
             weight, z = pos_weight[label], z.gather(class_dim, label)
+            if row_weight is not None:
+                weight = (weight * block.row_weight).to(dtype)
             losses, label_grad = weight * F.softplus(-z), weight * torch.sigmoid(-z)
             if has_ignored:
                 losses.masked_fill_(ignored, 0.0)

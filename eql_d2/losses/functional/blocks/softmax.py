@@ -10,16 +10,20 @@ from .one_pass import OnePass
 
 
 def softmax_cross_entropy(
-    logits: Tensor, targets: Tensor, margin: Tensor, normalizer: float | Tensor = 1.0
+    logits: Tensor,
+    targets: Tensor,
+    margin: Tensor,
+    normalizer: float | Tensor = 1.0,
+    row_weight: Tensor | None = None,
 ) -> LossSums:
     """As the function of this name in ``../softmax.py``."""
-    return LossSums(*_SoftmaxCE.apply((targets, margin, normalizer), logits))
+    return LossSums(*_SoftmaxCE.apply((targets, margin, normalizer, row_weight), logits))
 
 
 class _SoftmaxCE(OnePass):
     @staticmethod
     def forward(ctx, arguments, logits):
-        targets, margin, normalizer = arguments
+        targets, margin, normalizer, row_weight = arguments
         dtype = compute_dtype(logits)
         gradient = torch.empty(logits.shape, dtype=dtype, device=logits.device)
         # Sums of blocks, added in float64: their number must not cost precision.
@@ -30,7 +34,7 @@ class _SoftmaxCE(OnePass):
         has_ignored = is_hard and bool((targets < 0).any())
 
         scratch = None
-        for block in iterate_blocks(logits, targets, gradient, num_temporaries=8):
+        for block in iterate_blocks(logits, targets, gradient, 8, row_weight):
             shape = (1, -1) if block.class_dim == 1 else (-1, 1)
             if scratch is None:  # the first block is the largest
                 scratch = gradient.new_empty(2, block.logits.numel())
@@ -55,6 +59,9 @@ def _hard_labels(log_p, block, scale, sums, has_ignored) -> Tensor:
     # The label's entry is blanked before the sums, not subtracted, so that nothing cancels.
     torch.exp(log_p, out=gradient).mul_(scale).scatter_(class_dim, label, 0.0)
     label_gradient = torch.expm1(label_log_p).mul_(scale)
+    if block.row_weight is not None:
+        for factor in (gradient, label_gradient, label_log_p):
+            factor.mul_(block.row_weight)
     if has_ignored:
         ignored = (block.targets < 0).unsqueeze(class_dim)
         gradient.masked_fill_(ignored, 0.0)
@@ -70,9 +77,12 @@ def _soft_labels(log_p, block, scale, sums) -> Tensor:
     """The same for soft labels; returns the sum of y log p."""
     y = block.targets.to(log_p.dtype)
     gradient = torch.sub(log_p.exp() * y.sum(block.class_dim, keepdim=True), y).mul_(scale)
+    if block.row_weight is not None:
+        gradient.mul_(block.row_weight)
     block.gradient.copy_(gradient)
     absolute, rows = gradient.abs_(), 1 - block.class_dim
     sums[0] += (absolute * y).sum(rows)
     sums[1] += (absolute * (1 - y)).sum(rows)
     # A class of no share has no part in it, however small its probability.
-    return (y * log_p).masked_fill_(y == 0, 0.0).sum()
+    loss = (y * log_p).masked_fill_(y == 0, 0.0)
+    return (loss if block.row_weight is None else loss * block.row_weight).sum()

@@ -19,34 +19,32 @@ def class_focal_loss(
     pos_weight: Tensor,
     neg_weight: Tensor,
     quality: Sequence[Tensor] | None = None,
+    row_weight: Sequence[Tensor] | None = None,
 ) -> LossSums:
     """As the function of this name in ``../focal.py``, of levels side by side in one tensor."""
     dtype = compute_dtype(logits[0])
     gamma, pos_weight, neg_weight = (x.to(dtype) for x in (gamma, pos_weight, neg_weight))
     z, label = _joined(logits, 2), _joined(labels, 1)
-    if quality is not None:
-        quality = _joined(quality, 1)
-    return LossSums(
-        *Recomputed.apply(_sums, _gradient, z, label, gamma, pos_weight, neg_weight, quality)
-    )
+    quality, row_weight = (x if x is None else _joined(x, 1) for x in (quality, row_weight))
+    factors = gamma, pos_weight, neg_weight
+    return LossSums(*Recomputed.apply(_sums, _gradient, z, label, *factors, quality, row_weight))
 
 
 def _joined(levels: Sequence[Tensor], dim: int) -> Tensor:
     return levels[0] if len(levels) == 1 else torch.cat(list(levels), dim)
 
 
-def _sums(z, label, gamma, pos_weight, neg_weight, quality):
+def _sums(z, label, *factors):
     positive = is_label(z, label)
-    loss, gradient = _entries(z, label, positive, gamma, pos_weight, neg_weight, quality)
+    loss, gradient = _entries(z, label, positive, *factors)
     gradient = gradient.abs()
     pos_grad = gradient.where(positive, 0).sum((0, 2), dtype=torch.float64)
     neg_grad = gradient.masked_fill(positive, 0).sum((0, 2), dtype=torch.float64)
     return loss.sum(dtype=torch.float64).to(loss.dtype), pos_grad, neg_grad
 
 
-def _gradient(z, label, gamma, pos_weight, neg_weight, quality):
-    positive = is_label(z, label)
-    return _entries(z, label, positive, gamma, pos_weight, neg_weight, quality)[1]
+def _gradient(z, label, *factors):
+    return _entries(z, label, is_label(z, label), *factors)[1]
 
 
 def _entries(
@@ -57,6 +55,7 @@ def _entries(
     pos_weight: Tensor,
     neg_weight: Tensor,
     quality: Tensor | None,
+    row_weight: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     """Loss and derivative of each entry, 0 where the label is ignored."""
     z, gamma = z.to(gamma.dtype), gamma[:, None]
@@ -80,5 +79,8 @@ def _entries(
         weight = pos_weight[of_label]
         loss = torch.where(positive, (weight * at_label)[:, None].to(loss.dtype), loss)
         gradient = torch.where(positive, (weight * slope)[:, None].to(loss.dtype), gradient)
+    if row_weight is not None:
+        row_weight = row_weight[:, None].to(loss.dtype)
+        loss, gradient = loss * row_weight, gradient * row_weight
     ignored = (label < 0)[:, None]
     return loss.masked_fill(ignored, 0), gradient.masked_fill(ignored, 0)

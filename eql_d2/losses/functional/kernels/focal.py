@@ -52,6 +52,7 @@ def forward_kernel(
     z_ptr,
     label_ptr,
     quality_ptr,
+    row_weight_ptr,
     gamma_ptr,
     pos_weight_ptr,
     neg_weight_ptr,
@@ -65,6 +66,7 @@ def forward_kernel(
     plane_stride,
     TILES: tl.constexpr,
     HAS_QUALITY: tl.constexpr,
+    HAS_ROW_WEIGHT: tl.constexpr,
     POSITIONS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):
@@ -72,6 +74,7 @@ def forward_kernel(
     z_ptr += plane * plane_stride
     label_ptr += plane * positions
     quality_ptr += plane * positions
+    row_weight_ptr += plane * positions
     gamma = load_columns(gamma_ptr, column, columns)
     pos_weight = load_columns(pos_weight_ptr, column, columns)
     neg_weight = load_columns(neg_weight_ptr, column, columns)
@@ -90,6 +93,10 @@ def forward_kernel(
             of_quality, slope = _quality_entries(z, quality, gamma, pos_weight)
             loss = tl.where(positive, of_quality, loss)
             gradient = tl.where(positive, slope, gradient)
+        if HAS_ROW_WEIGHT:
+            of_row = load_positions(row_weight_ptr, position, positions)
+            loss *= of_row
+            gradient *= of_row
         counts = inside & (label >= 0)[:, None]
         sums = column_sums(loss, tl.abs(gradient), positive, counts)
         loss_sum += sums[0]
@@ -104,6 +111,7 @@ def backward_kernel(
     z_ptr,
     label_ptr,
     quality_ptr,
+    row_weight_ptr,
     gamma_ptr,
     pos_weight_ptr,
     neg_weight_ptr,
@@ -115,6 +123,7 @@ def backward_kernel(
     column_stride,
     plane_stride,
     HAS_QUALITY: tl.constexpr,
+    HAS_ROW_WEIGHT: tl.constexpr,
     POSITIONS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):
@@ -124,6 +133,7 @@ def backward_kernel(
     gradient_ptr += plane * plane_stride
     label_ptr += plane * positions
     quality_ptr += plane * positions
+    row_weight_ptr += plane * positions
     gamma = load_columns(gamma_ptr, column, columns)
     pos_weight = load_columns(pos_weight_ptr, column, columns)
     neg_weight = load_columns(neg_weight_ptr, column, columns)
@@ -136,4 +146,6 @@ def backward_kernel(
         quality = load_positions(quality_ptr, position, positions)
         _, slope = _quality_entries(z, quality, gamma, pos_weight)
         gradient = tl.where(positive, slope, gradient)
+    if HAS_ROW_WEIGHT:
+        gradient *= load_positions(row_weight_ptr, position, positions)
     store_gradient(gradient_ptr, place, inside, gradient, label, tl.load(grad_loss_ptr))

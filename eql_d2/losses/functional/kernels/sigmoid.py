@@ -7,6 +7,7 @@ from .sigmoids import sigmoid, softplus
 from .tiles import (
     column_sums,
     load_columns,
+    load_positions,
     load_tile,
     place_of_program,
     store_gradient,
@@ -32,6 +33,7 @@ def forward_kernel(
     pos_weight_ptr,
     neg_weight_ptr,
     group_ptr,
+    row_weight_ptr,
     sums_ptr,
     num_rows,
     positions,
@@ -41,12 +43,14 @@ def forward_kernel(
     plane_stride,
     TILES: tl.constexpr,
     HAS_GROUPS: tl.constexpr,
+    HAS_ROW_WEIGHT: tl.constexpr,
     POSITIONS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):
     plane, first, column = place_of_program(positions, POSITIONS * TILES, COLUMNS)
     z_ptr += plane * plane_stride
     label_ptr += plane * positions
+    row_weight_ptr += plane * positions
     pos_weight = load_columns(pos_weight_ptr, column, columns)
     loss_sum = tl.zeros((COLUMNS,), tl.float32)
     pos_sum = tl.zeros((COLUMNS,), tl.float32)
@@ -61,6 +65,8 @@ def forward_kernel(
         # A positive is a negative of the mirrored logit.
         u = tl.where(positive, -z, z)
         weight = tl.where(positive, pos_weight, neg_weight)
+        if HAS_ROW_WEIGHT:
+            weight *= load_positions(row_weight_ptr, position, positions)
         counts = inside & (label >= 0)[:, None]
         sums = column_sums(softplus(u) * weight, sigmoid(u) * weight, positive, counts)
         loss_sum += sums[0]
@@ -77,6 +83,7 @@ def backward_kernel(
     pos_weight_ptr,
     neg_weight_ptr,
     group_ptr,
+    row_weight_ptr,
     grad_loss_ptr,
     gradient_ptr,
     positions,
@@ -85,6 +92,7 @@ def backward_kernel(
     column_stride,
     plane_stride,
     HAS_GROUPS: tl.constexpr,
+    HAS_ROW_WEIGHT: tl.constexpr,
     POSITIONS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):
@@ -93,6 +101,7 @@ def backward_kernel(
     z_ptr += plane * plane_stride
     gradient_ptr += plane * plane_stride
     label_ptr += plane * positions
+    row_weight_ptr += plane * positions
     z, place, inside, label = load_tile(
         z_ptr, label_ptr, position, column, positions, columns, position_stride, column_stride
     )
@@ -100,4 +109,6 @@ def backward_kernel(
     neg_weight = _load_neg_weight(neg_weight_ptr, group_ptr, label, column, columns, HAS_GROUPS)
     positive = label[:, None] == column[None, :]
     gradient = tl.where(positive, -sigmoid(-z) * pos_weight, sigmoid(z) * neg_weight)
+    if HAS_ROW_WEIGHT:
+        gradient *= load_positions(row_weight_ptr, position, positions)
     store_gradient(gradient_ptr, place, inside, gradient, label, tl.load(grad_loss_ptr))

@@ -67,6 +67,7 @@ def sums_kernel(
     margin_ptr,
     log_sum_ptr,
     rest_ptr,
+    row_weight_ptr,
     sums_ptr,
     num_rows,
     positions,
@@ -75,6 +76,7 @@ def sums_kernel(
     column_stride,
     plane_stride,
     TILES: tl.constexpr,
+    HAS_ROW_WEIGHT: tl.constexpr,
     POSITIONS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):
@@ -83,6 +85,7 @@ def sums_kernel(
     label_ptr += plane * positions
     log_sum_ptr += plane * positions
     rest_ptr += plane * positions
+    row_weight_ptr += plane * positions
     margin = load_columns(margin_ptr, column, columns)
     loss_sum = tl.zeros((COLUMNS,), tl.float32)
     pos_sum = tl.zeros((COLUMNS,), tl.float32)
@@ -97,7 +100,12 @@ def sums_kernel(
         positive = label[:, None] == column[None, :]
         gradient = tl.where(positive, rest, tl.exp(-neg_log))
         counts = inside & (label >= 0)[:, None]
-        sums = column_sums(tl.where(positive, neg_log, 0.0), gradient, positive, counts)
+        loss = tl.where(positive, neg_log, 0.0)
+        if HAS_ROW_WEIGHT:
+            of_row = load_positions(row_weight_ptr, position, positions)
+            loss *= of_row
+            gradient *= of_row
+        sums = column_sums(loss, gradient, positive, counts)
         loss_sum += sums[0]
         pos_sum += sums[1]
         neg_sum += sums[2]
@@ -112,6 +120,7 @@ def backward_kernel(
     margin_ptr,
     log_sum_ptr,
     rest_ptr,
+    row_weight_ptr,
     scale_ptr,
     grad_loss_ptr,
     gradient_ptr,
@@ -120,6 +129,7 @@ def backward_kernel(
     position_stride,
     column_stride,
     plane_stride,
+    HAS_ROW_WEIGHT: tl.constexpr,
     POSITIONS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):
@@ -135,5 +145,7 @@ def backward_kernel(
     rest = load_positions(rest_ptr + plane * positions, position, positions)
     p = tl.exp(z + load_columns(margin_ptr, column, columns) - log_sum)
     gradient = tl.where(label[:, None] == column[None, :], -rest, p)
+    if HAS_ROW_WEIGHT:
+        gradient *= load_positions(row_weight_ptr + plane * positions, position, positions)
     scale = tl.load(scale_ptr) * tl.load(grad_loss_ptr)
     store_gradient(gradient_ptr, place, inside, gradient, label, scale)
