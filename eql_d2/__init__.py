@@ -24,6 +24,7 @@ from .losses import (
     EFL,
     EQFL,
     EQL,
+    FRACAL,
     SEQL,
     BalancedSoftmax,
     ClassificationLoss,

@@ -73,12 +73,17 @@ def add_loss_config(cfg: CN) -> None:
 
     cfg.MODEL.EQL.CALIBRATION = CN()
     # Calibration of the scores at test by the training samples of each class, for any checkpoint:
-    # NorCal (softmax and sigmoid losses), LogitAdjustment (softmax losses) or "" for none
+    # NorCal (softmax and sigmoid losses), LogitAdjustment (softmax losses), FRACAL (softmax losses,
+    # detection) or "" for none; not for losses with margins in training
     cfg.MODEL.EQL.CALIBRATION.NAME = ""
     # gamma of NorCal, ours: choose it on the training data
     cfg.MODEL.EQL.CALIBRATION.GAMMA = 0.5
     # tau of LogitAdjustment; 1 divides by the shares of the classes
     cfg.MODEL.EQL.CALIBRATION.TAU = 1.0
+    # beta, lambda of FRACAL: base of the logarithm of its part by images, strength of its part by
+    # places in the image. Official for LVIS
+    cfg.MODEL.EQL.CALIBRATION.BETA = 10.0
+    cfg.MODEL.EQL.CALIBRATION.LAMBDA = 2.0
 
     cfg.MODEL.EQL.BALANCEDSOFTMAX = CN()
     # tau: factor of the margins log n; 0 is cross entropy

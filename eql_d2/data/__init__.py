@@ -1,4 +1,5 @@
 from .batch_mixing import build_batch_mixing
+from .box_places import fractal_dimension, get_fractal_dimension
 from .build import (
     build_copy_paste_train_loader,
     build_mosaic_train_loader,

@@ -2,7 +2,7 @@ from .balanced_softmax import BalancedSoftmax
 from .base import ClassificationLoss
 from .baselines import SigmoidCE, SoftmaxCE
 from .build import EQL_LOSS_REGISTRY, build_loss
-from .calibration import Calibration, LogitAdjustment, NorCal, build_calibration, calibrate
+from .calibration import FRACAL, Calibration, LogitAdjustment, NorCal, build_calibration, calibrate
 from .class_weights import ClassWeightedSigmoidCE, ClassWeightedSoftmaxCE
 from .dense import DenseLoss
 from .ecm import ECM

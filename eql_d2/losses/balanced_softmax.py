@@ -41,6 +41,7 @@ class BalancedSoftmax(SampleCountLoss, SoftmaxLoss):
     """
 
     takes_soft_labels = True
+    has_margins = True
 
     @configurable
     def __init__(self, num_classes: int, class_count: PerClass, tau: float = 1.0):

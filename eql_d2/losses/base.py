@@ -37,6 +37,8 @@ class ClassificationLoss(SteppedLoss):
         takes_soft_labels: whether targets may also be soft labels, floating and of the shape of the
             logits (mixup, CutMix).
         counts_undivided: whether statistics are of the summed loss, before the normaliser.
+        has_margins: whether training shifts the logits by the sizes of the classes, so that scores
+            without the shifts are corrected for them.
         uses_quality: whether ``forward`` needs the argument ``quality``, which dense heads have.
         unread_settings: a line on what only our trainers read, for others to say at a first step.
         calibration: maps logits to those that heads hand to :meth:`scores`; see ``Calibration``.
@@ -45,6 +47,7 @@ class ClassificationLoss(SteppedLoss):
     default_prior: float | None = None
     takes_soft_labels = False
     counts_undivided = False
+    has_margins = False
     uses_quality = False
     unread_settings = ""
 

@@ -58,6 +58,7 @@ class ECM(SampleCountLoss, SigmoidLoss):
     """
 
     default_prior = None
+    has_margins = True
 
     @configurable
     def __init__(self, num_classes: int, class_count: PerClass, background_ratio: float = 6.3313):

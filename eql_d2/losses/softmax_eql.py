@@ -99,6 +99,7 @@ class SoftmaxEQL(SoftmaxLoss):
     """
 
     takes_soft_labels = True
+    has_margins = True
 
     @configurable
     def __init__(

@@ -6,7 +6,7 @@ from functools import partial
 from detectron2.config import CfgNode
 from torch import Tensor
 
-from ..data import get_class_count, get_image_frequency
+from ..data import get_class_count, get_fractal_dimension, get_image_frequency
 from ..losses import ClassificationLoss, build_calibration, build_loss, calibrate
 
 
@@ -30,5 +30,7 @@ def build_head_loss(
     image_frequency = partial(get_frequency, cfg.DATASETS.TRAIN)
     loss = build_loss(cfg, num_classes, image_frequency=image_frequency, class_count=class_count)
     if cfg.MODEL.EQL.CALIBRATION.NAME:
-        calibrate(loss, build_calibration(cfg, num_classes, class_count))
+        dimension = partial(get_fractal_dimension, cfg.DATASETS.TRAIN)
+        of_data = class_count, image_frequency, dimension
+        calibrate(loss, build_calibration(cfg, num_classes, *of_data))
     return loss

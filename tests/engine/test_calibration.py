@@ -11,7 +11,11 @@ from torch import nn
 
 from eql_d2 import InputError, NorCal, SoftmaxCE, calibrate
 from eql_d2.checkpoint import EQLCheckpointer
-from eql_d2.data import register_json_instances
+from eql_d2.data import (
+    get_fractal_dimension,
+    get_image_frequency,
+    register_json_instances,
+)
 from eql_d2.engine import Trainer, lazy
 from tests.conftest import NUM_CLASSES
 from tests.engine.test_trainer import save_plain_detectron2, trained
@@ -68,6 +72,27 @@ def test_a_plain_checkpoint_is_evaluated_with_it_and_no_key_is_missed(
     relative = calibrated / without  # to 1 / 64, 16, 4, 4, 1, and the background gains
     assert relative[0] < relative[1] < relative[2:4].min() and relative[4] == relative.max()
     assert not [line for line in warnings if "checkpoint" in line or "key" in line.lower()]
+
+
+def test_a_plain_checkpoint_is_evaluated_with_fracal(registered_cfg, weights):
+    """By images and places of the training data, which the evaluation gets by itself."""
+    cfg = with_calibration(registered_cfg, None, "fracal")
+    evaluate(cfg, weights)
+    without = detections(cfg)
+    cfg.MODEL.EQL.CALIBRATION.NAME = "FRACAL"
+    cfg.MODEL.EQL.CALIBRATION.BETA, cfg.OUTPUT_DIR = 2.0, f"{cfg.OUTPUT_DIR} 2"
+    model = Trainer.build_model(cfg)
+    EQLCheckpointer(model, cfg.OUTPUT_DIR).resume_or_load(weights)
+    assert "AP" in Trainer.test(cfg, model)["bbox"]
+    calibration = model.roi_heads.box_predictor.loss_cls.calibration
+    names = cfg.DATASETS.TRAIN
+    for name, expected in (
+        ("image_frequency", get_image_frequency(names)),
+        ("fractal_dimension", get_fractal_dimension(names)),
+    ):
+        torch.testing.assert_close(getattr(calibration, name), expected.float())
+    relative = detections(cfg) / without
+    assert relative.argmax() == 4 and relative.argmin() == 0
 
 
 def test_evaluations_of_a_training_have_it_and_the_checkpoint_has_not(registered_cfg, weights):

@@ -131,6 +131,10 @@ def test_special_values_are_right(tiny_cfg, key, value):
             "'sqrt': choose one of inverse, square_root, effective_number",
         ),
         (("MODEL.EQL.CALIBRATION.NAME", "Norcal"), "choose NorCal"),
+        (
+            ("MODEL.EQL.CALIBRATION.NAME", "FRACAL", "MODEL.EQL.CALIBRATION.BETA", 1.0),
+            "beta of FRACAL is 1.0",
+        ),
         (("DATASETS.TRAIN", ()), "DATASETS.TRAIN is empty: name a data set"),
         (("DATASETS.TRAIN", ("tiny_trian",)), "is no data set: did you mean tiny_train?"),
         (("DATASETS.JSON", ("a", "b", "c")), "each in brackets"),
@@ -191,6 +195,15 @@ def test_augmentations_are_those_of_detection(tiny_cfg, architecture):
     lines = problems(tiny_cfg, "INPUT.HSV", (0.1,) * 3, "INPUT.LONGEST_EDGE_TRAIN", (480,))
     assert len(lines) == (0 if architecture == "PanopticFPN" else 2)
     assert all(f"{architecture} does not read it, leave it out" in line for line in lines)
+
+
+@pytest.mark.parametrize("architecture", ["SemanticSegmentor", "ImageClassifier", "PanopticFPN"])
+def test_fracal_is_for_box_heads_alone(tiny_cfg, architecture):
+    overrides = ("MODEL.EQL.LOSS", "SoftmaxCE", "MODEL.EQL.CALIBRATION.NAME", "FRACAL")
+    assert problems(tiny_cfg, *overrides, training=False) == []
+    tiny_cfg.MODEL.META_ARCHITECTURE = architecture
+    (line,) = problems(tiny_cfg, *overrides, training=False)
+    assert re.search(f"FRACAL, which goes by where boxes lie .* {architecture}: set it to", line)
 
 
 def test_all_problems_are_said_at_once(tiny_cfg):

@@ -69,7 +69,7 @@ _CHOSEN = (
     *({"MODEL.EQL.LOSS": name} for name in ("ClassWeightedSoftmaxCE", "ECM")),
     {"MODEL.EQL.LOSS": "eqlv2"},
     {"MODEL.EQL.CALIBRATION.NAME": "NorCal"},
-    {"MODEL.EQL.CALIBRATION.NAME": "LogitAdjustment"},
+    *({"MODEL.EQL.CALIBRATION.NAME": name} for name in ("LogitAdjustment", "FRACAL")),
     {"MODEL.EQL.CALIBRATION.NAME": "Norcal"},
     {"MODEL.DEVICE": "cuda"},
     {"MODEL.DEVICE": "gpu"},

@@ -2,19 +2,20 @@
 
 import torch
 
-from eql_d2 import EQL, SEQL, BalancedSoftmax, EQLv2, SigmoidCE, SoftmaxCE, SoftmaxEQL
+from eql_d2 import ECM, EQL, SEQL, BalancedSoftmax, EQLv2, SigmoidCE, SoftmaxCE, SoftmaxEQL
 
 C = 5
 COUNT = torch.tensor([1000.0, 120, 40, 7, 1])
 FREQUENCY = torch.tensor([0.5, 0.2, 1e-5, 0.3, 1e-5])
-SOFTMAX = [SoftmaxCE, SEQL, SoftmaxEQL, BalancedSoftmax]
+SOFTMAX = [SoftmaxCE, SEQL]
 SIGMOID = [SigmoidCE, EQL, EQLv2]
+WITH_MARGINS = [SoftmaxEQL, BalancedSoftmax, ECM]
 
 
 def build(loss_class):
     if loss_class in (EQL, SEQL):
         return loss_class(C, FREQUENCY)
-    return loss_class(C, COUNT) if loss_class is BalancedSoftmax else loss_class(C)
+    return loss_class(C, COUNT) if loss_class in (BalancedSoftmax, ECM) else loss_class(C)
 
 
 def batch(columns=C + 1, rows=20, dtype=torch.float64):

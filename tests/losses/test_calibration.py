@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from eql_d2 import EQLv2, LogitAdjustment, NorCal, SeesawLoss, SoftmaxCE, SoftmaxEQL, calibrate
+from eql_d2 import EQLv2, LogitAdjustment, NorCal, SeesawLoss, SoftmaxCE, calibrate
 from tests.losses.calibrated import COUNT, SIGMOID, SOFTMAX, C, batch, build, calibrated_scores
 
 
@@ -134,7 +134,7 @@ def test_half_precision_is_calibrated_in_float32(calibration_class, dtype):
     assert torch.equal(calibrated_scores(loss.to(dtype), logits), expected)
 
 
-@pytest.mark.parametrize("loss_class", [SoftmaxEQL, EQLv2])
+@pytest.mark.parametrize("loss_class", [SoftmaxCE, EQLv2])
 def test_maps_equal_rows(loss_class):
     loss = calibrate(build(loss_class), NorCal(C, COUNT))
     maps = torch.randn(2, C, 3, 4, generator=torch.Generator().manual_seed(0))
@@ -143,7 +143,7 @@ def test_maps_equal_rows(loss_class):
     torch.testing.assert_close(scores, calibrated_scores(loss, rows))
 
 
-@pytest.mark.parametrize("loss_class", [SoftmaxEQL, EQLv2, SeesawLoss])
+@pytest.mark.parametrize("loss_class", [SoftmaxCE, EQLv2, SeesawLoss])
 def test_training_and_checkpoints_do_not_know_of_it(loss_class):
     plain, loss = build(loss_class), calibrate(build(loss_class), NorCal(C, COUNT))
     assert list(loss.state_dict()) == list(plain.state_dict())

@@ -9,6 +9,7 @@ from detectron2.config import get_cfg, instantiate
 
 from eql_d2 import (
     EFL,
+    FRACAL,
     EQLv2,
     FocalLoss,
     InputError,
@@ -20,7 +21,16 @@ from eql_d2 import (
     calibrate,
 )
 from eql_d2.losses import build_calibration
-from tests.losses.calibrated import COUNT, SIGMOID, C, batch, build, calibrated_scores
+from tests.losses.calibrated import (
+    COUNT,
+    FREQUENCY,
+    SIGMOID,
+    WITH_MARGINS,
+    C,
+    batch,
+    build,
+    calibrated_scores,
+)
 from tests.test_contributing import ToyLoss
 
 
@@ -29,7 +39,7 @@ def test_counts_are_asked_for_once_and_not_at_the_first_scores():
     asked = []
     calibration = NorCal(C, lambda: asked.append(True) or COUNT)
     loss = calibrate(SoftmaxCE(C), calibration)
-    message = r"^NorCal has no class counts yet: call its prepare\(\) before the first"
+    message = r"^NorCal has no class_count yet: call its prepare\(\) before the first"
     with pytest.raises(InputError, match=message):
         calibrated_scores(loss, batch())
     assert not asked
@@ -49,11 +59,26 @@ def test_dense_losses_and_scores_of_another_kind_are_refused(calibration_class, 
     assert "\n" not in str(error.value)
 
 
+def fracal(num_classes, _):
+    return FRACAL(num_classes, FREQUENCY[:num_classes], torch.ones(num_classes))
+
+
+@pytest.mark.parametrize("calibration", [LogitAdjustment, fracal])
 @pytest.mark.parametrize("loss_class", [*SIGMOID, SeesawLoss])
-def test_logit_adjustment_refuses_what_is_not_one_softmax(loss_class):
-    message = f"^LogitAdjustment cannot calibrate {loss_class.__name__}: .* one softmax"
+def test_what_is_not_one_softmax_is_refused_by_those_for_softmaxes(calibration, loss_class):
+    message = f"^[a-zA-Z]* cannot calibrate {loss_class.__name__}: .* one softmax"
     with pytest.raises(InputError, match=message):
-        calibrate(build(loss_class), LogitAdjustment(C, COUNT))
+        calibrate(build(loss_class), calibration(C, COUNT))
+
+
+@pytest.mark.parametrize("calibration", [NorCal, LogitAdjustment, fracal])
+@pytest.mark.parametrize("loss_class", WITH_MARGINS)
+def test_losses_with_margins_in_training_are_refused(calibration, loss_class):
+    """Their scores have been corrected for the sizes of the classes."""
+    message = f" cannot calibrate {loss_class.__name__}, whose margins .* count twice: set MODEL.EQ"
+    with pytest.raises(InputError, match=message) as error:
+        calibrate(build(loss_class), calibration(C, COUNT))
+    assert "\n" not in str(error.value)
 
 
 def test_another_number_of_classes_is_refused():
@@ -87,13 +112,17 @@ def test_the_config_has_the_name_and_the_strengths():
     cfg = get_cfg()
     add_eql_config(cfg)
     node = cfg.MODEL.EQL.CALIBRATION
-    node.update(GAMMA=0.7, TAU=0.8)
-    for node.NAME, expected in (("NorCal", "gamma=0.7"), ("LogitAdjustment", "tau=0.8")):
-        calibration = build_calibration(cfg, C, lambda: COUNT)
+    node.update(GAMMA=0.7, TAU=0.8, BETA=2.0, LAMBDA=1.0)
+    for node.NAME, expected in (
+        ("NorCal", "gamma=0.7"),
+        ("LogitAdjustment", "tau=0.8"),
+        ("FRACAL", "beta=2.0, lambda_=1.0"),
+    ):
+        calibration = build_calibration(cfg, C, lambda: COUNT, lambda: FREQUENCY, lambda: COUNT)
         assert repr(calibration) == f"{node.NAME}(num_classes=5, {expected})"
     node.NAME = "Norcal"
     with pytest.raises(InputError, match="CALIBRATION.NAME is 'Norcal': choose NorCal, LogitAdj"):
-        build_calibration(cfg, C, lambda: COUNT)
+        build_calibration(cfg, C, *[lambda: COUNT] * 3)
 
 
 def test_a_lazy_config_calibrates_its_loss():

@@ -53,7 +53,7 @@ def detector(cfg, loss, name="", strength=0.0):
 CALIBRATED = [
     ("SoftmaxCE", "NorCal"),
     ("EQLv2", "NorCal"),
-    ("SoftmaxEQL", "LogitAdjustment"),
+    ("SoftmaxCE", "LogitAdjustment"),
     ("SeesawLoss", "NorCal"),
 ]
 
@@ -141,11 +141,11 @@ def test_classes_of_pixels_are_calibrated_but_not_their_training(loss_class):
 def test_predictor_without_class_counts_gets_one_line():
     loss = calibrate(SoftmaxCE(C), NorCal(C, lambda: COUNT))
     layer = predictor(loss_cls=loss)
-    with pytest.raises(InputError, match="^NorCal has no class counts yet: call its prepare"):
+    with pytest.raises(InputError, match="^NorCal has no class_count yet: call its prepare"):
         layer.predict_probs(layer(torch.randn(3, 8)), proposals(3, [0] * 3))
 
 
-@pytest.mark.parametrize("loss, name", CALIBRATED)
+@pytest.mark.parametrize("loss, name", [*CALIBRATED, ("SoftmaxCE", "FRACAL")])
 @pytest.mark.slow
 def test_export_by_tracing_and_scripting_equals_eager(registered_cfg, loss, name):
     model, image = detector(registered_cfg, loss, name, 0.7), batch(1)[0]["image"]

@@ -161,10 +161,21 @@ def _constructors(cfg: CfgNode, training: bool) -> Iterator[str]:
         num_classes = value_of(cfg, count.yaml_key)
         yield from refusal(build_loss, cfg, num_classes, _no_values, _no_values)
         if eql.CALIBRATION.NAME:
-            yield from refusal(build_calibration, cfg, num_classes, _no_values)
+            yield from refusal(build_calibration, cfg, num_classes, *[_no_values] * 3)
     yield from refusal(frequency_groups, (), eql.FREQUENCY_THRESHOLDS)
     none = np.zeros(0)
     yield from refusal(group_labels, none, none, eql.SEM_SEG.GROUP_BY, eql.SEM_SEG.GROUP_THRESHOLDS)
+
+
+def _boxes_of_calibration(cfg: CfgNode, training: bool) -> Iterator[str]:
+    name, architecture = cfg.MODEL.EQL.CALIBRATION.NAME, cfg.MODEL.META_ARCHITECTURE
+    others = {known for task in TASKS for known in task.class_counts} - {"GeneralizedRCNN"}
+    if name == "FRACAL" and architecture in others:
+        yield (
+            "MODEL.EQL.CALIBRATION.NAME is FRACAL, which goes by where boxes lie and is for box "
+            f"heads alone, but MODEL.META_ARCHITECTURE is {architecture}: set it to another or "
+            "to ''"
+        )
 
 
 def _no_values() -> torch.Tensor:
@@ -187,5 +198,6 @@ COMBINATIONS: tuple[Combination, ...] = (
     (_norms, ("MODEL.",)),
     (_output_dir, ("OUTPUT_DIR",)),
     (_data_sets, ("DATASETS.",)),
+    (_boxes_of_calibration, ("MODEL.EQL.CALIBRATION.NAME", "MODEL.META_ARCHITECTURE")),
     (_constructors, ("MODEL.EQL.", "MODEL.RETINANET.FOCAL", *_CLASS_KEYS)),
 )
