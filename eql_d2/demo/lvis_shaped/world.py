@@ -35,7 +35,7 @@ class WorldSettings:
     num_classes: int = LVIS_CLASSES
     families: int = 120
     dimensions: int = 64
-    within_family: float = 0.35
+    within_family: float = 0.22
     instances: float = 0.5
     noise: float = 0.7
     contexts: int = 50
