@@ -23,8 +23,9 @@ CLASSES = [
 
 
 @pytest.fixture
-def cfg(no_datasets_left):
+def cfg(no_datasets_left, monkeypatch):
     """LVIS recipe in epochs, on records that are only counted."""
+    monkeypatch.setattr("eql_d2.data.build.check_training_records", lambda *_: None)  # no images
     records = [
         {
             "file_name": f"{i}.jpg",

@@ -76,7 +76,7 @@ def test_fifty_steps_are_the_formula(cfg, monkeypatch):
     build_model = Trainer.build_model
     double = staticmethod(lambda cfg: build_model(cfg).double())
     monkeypatch.setattr(Trainer, "build_model", double)
-    cfg.SOLVER.MAX_ITER = 50
+    cfg.SOLVER.MAX_ITER, cfg.SOLVER.BASE_LR = 50, 1e-3  # with 0.01 it may diverge
     _, states = trained(cfg)
     average = saved(cfg)["model_ema"]
     assert average.pop("n_averaged") == 50
