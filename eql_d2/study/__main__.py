@@ -14,7 +14,7 @@ STUDY.yaml; only ``seeds`` and ``runs`` are needed::
     gpus: 1                           # of each trial, its own, on a machine with GPUs
     seeds: [1, 2, 3]
     baseline: focal                   # the first run if not given
-    module: eql_d2.demo.lvis_shaped   # started in the place of train_net.py, with its arguments
+    # module: eql_d2.demo.lvis_shaped # if given, started in the place of train_net.py
     data:
       generate: glyphs                # or other_glyphs, glyph_crops, glyph_maps: in
                                       # datasets/<name>, made once, registered as <name>_train

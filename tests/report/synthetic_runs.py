@@ -35,6 +35,7 @@ def make_run(folder, num_classes=30, num_rows=4, *, names=None, gain=0.0, task="
     add_eql_config(cfg)
     cfg.MODEL.EQL.LOSS = "EQLv2" if gain else "SoftmaxCE"
     cfg.SOLVER.MAX_ITER = 100 * num_rows
+    cfg.SEED = 1
     (folder / "config.yaml").write_text(cfg.dump())
     return folder
 
