@@ -56,7 +56,6 @@ def draw_profile(profile: DataProfile) -> ReportFigure:
     names = profile.group_names
     curves = Curve(instances, VERMILLION, "instances"), Curve(images, BLUE, "images")
     draw_categories(left, categories, names, curves, log=True)
-    legend_below(figure, [left])
     exposure = profile.exposure
     curves = (
         Curve(exposure.repeat_factors, BLUE, "repeat factor"),
@@ -65,7 +64,7 @@ def draw_profile(profile: DataProfile) -> ReportFigure:
     draw_categories(right, categories, names, curves)
     right.set_ylabel(f"times as often, t = {exposure.threshold:.3g}")
     right.set_ylim(bottom=0)
-    legend_below(figure, [right])
+    legend_below(figure, [left, right])
     groups = profile.table.groups.groups
     shown = [group for group in names if group in "fcr" or group in groups]
     sizes = ", ".join(f"{groups.count(group):,} {names[group]}" for group in shown)
