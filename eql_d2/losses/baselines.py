@@ -47,6 +47,14 @@ class SigmoidLoss(ClassificationLoss):
     def scores(self, logits: Tensor) -> Tensor:
         return in_float32(logits[:, : self.num_classes]).sigmoid()
 
+    def _scores_of_objects(self, logits: Tensor) -> Tensor:
+        """The scores of a loss that does use column C: times what it leaves to the foreground."""
+        probs = in_float32(logits).sigmoid()
+        scores = probs[:, : self.num_classes]
+        if logits.shape[1] > self.num_classes:
+            scores = scores * (1 - probs[:, self.num_classes :])
+        return scores
+
     @torch.jit.unused
     def _foreground(self, logits: Tensor) -> Tensor:
         """1 for the C foreground columns, 0 for others, float32 (K,)."""
@@ -76,13 +84,31 @@ class SoftmaxLoss(ClassificationLoss):
     """What softmax losses share: their scores, and PyTorch's cross entropy, measured on demand."""
 
     @torch.jit.unused
+    def forward(
+        self,
+        logits: Tensor,
+        targets: Tensor,
+        *,
+        normalizer: Normalizer = None,
+        row_weight: Tensor | None = None,
+    ) -> Tensor:
+        self._check_shapes(logits, targets, row_weight)
+        normalizer = self._normalizer(normalizer, targets, row_weight)
+        total = self._summed_cross_entropy(logits, targets, normalizer, row_weight)
+        return divided(total, normalizer)
+
+    @torch.jit.unused
+    def _label_weight(self, logits: Tensor) -> Tensor | None:
+        """Weight of a row by the column of its label, (K,); None for 1."""
+        return None
+
+    @torch.jit.unused
     def _summed_cross_entropy(
         self,
         logits: Tensor,
         targets: Tensor,
         normalizer: float | Tensor,
         row_weight: Tensor | None,
-        class_weight: Tensor | None = None,
     ) -> Tensor:
         """Cross entropy, not divided by the normaliser, as the statistics are. Where the loss is
         monitored its gradients come from a pass of their own, so that the loss stays PyTorch's to
@@ -96,7 +122,7 @@ class SoftmaxLoss(ClassificationLoss):
             self._accumulate(*sums)
         if not targets.is_floating_point():
             targets = targets.masked_fill(ignored, _IGNORED)
-        options = {"weight": class_weight, "ignore_index": _IGNORED}
+        options = {"weight": self._label_weight(logits), "ignore_index": _IGNORED}
         if row_weight is None:
             return F.cross_entropy(logits, targets, reduction="sum", **options)
         losses = F.cross_entropy(logits, targets, reduction="none", **options)
@@ -133,20 +159,6 @@ class SoftmaxCE(SoftmaxLoss):
     @configurable
     def __init__(self, num_classes: int):
         super().__init__(num_classes, num_logits=num_classes + 1)
-
-    @torch.jit.unused
-    def forward(
-        self,
-        logits: Tensor,
-        targets: Tensor,
-        *,
-        normalizer: Normalizer = None,
-        row_weight: Tensor | None = None,
-    ) -> Tensor:
-        self._check_shapes(logits, targets, row_weight)
-        normalizer = self._normalizer(normalizer, targets, row_weight)
-        total = self._summed_cross_entropy(logits, targets, normalizer, row_weight)
-        return divided(total, normalizer)
 
 
 @EQL_LOSS_REGISTRY.register()

@@ -7,7 +7,7 @@ from detectron2.config import configurable
 from torch import Tensor
 
 from ..exceptions import InputError
-from .arguments import Normalizer, PerClass, divided, in_float32, is_number
+from .arguments import PerClass, in_float32, is_number
 from .baselines import SigmoidLoss, SoftmaxLoss
 from .build import EQL_LOSS_REGISTRY
 from .sample_counts import SampleCountLoss
@@ -83,7 +83,7 @@ class ClassWeightedLoss(SampleCountLoss):
         self.beta = beta
 
     @torch.jit.unused
-    def _weight(self, logits: Tensor) -> Tensor:
+    def _label_weight(self, logits: Tensor) -> Tensor:
         """Weight of each column as label, (K,)."""
         weight = weights_of_counts(self._samples(logits), self.weighting, self.beta)
         background = weight.new_ones(logits.shape[1] - self.num_classes)
@@ -113,21 +113,6 @@ class ClassWeightedSoftmaxCE(ClassWeightedLoss, SoftmaxLoss):
     ):
         super().__init__(num_classes, class_count, weighting, beta)
 
-    @torch.jit.unused
-    def forward(
-        self,
-        logits: Tensor,
-        targets: Tensor,
-        *,
-        normalizer: Normalizer = None,
-        row_weight: Tensor | None = None,
-    ) -> Tensor:
-        self._check_shapes(logits, targets, row_weight)
-        normalizer = self._normalizer(normalizer, targets, row_weight)
-        weights = row_weight, self._weight(logits)
-        total = self._summed_cross_entropy(logits, targets, normalizer, *weights)
-        return divided(total, normalizer)
-
     @torch.no_grad()
     def _gradient_sums(
         self,
@@ -144,7 +129,7 @@ class ClassWeightedSoftmaxCE(ClassWeightedLoss, SoftmaxLoss):
             logits = logits.masked_fill(ignored, 0)
             y = torch.zeros_like(logits).scatter_(1, targets.clamp(min=0).unsqueeze(1), 1.0)
             y = y.masked_fill_(ignored, 0)
-        weighted = self._weight(logits).view(shape) * y
+        weighted = self._label_weight(logits).view(shape) * y
         gradient = logits.softmax(1) * weighted.sum(1, keepdim=True) - weighted
         gradient = gradient.abs() / normalizer
         if row_weight is not None:
@@ -171,7 +156,7 @@ class ClassWeightedSigmoidCE(ClassWeightedLoss, SigmoidLoss):
 
     @torch.jit.unused
     def _weights(self, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        weight, foreground = self._weight(logits), self._foreground(logits)
+        weight, foreground = self._label_weight(logits), self._foreground(logits)
         columns = torch.arange(logits.shape[1], device=logits.device)
         # Each label is a group of its own, whose rows weigh the same in all columns.
         return weight * foreground, weight[:, None] * foreground, columns

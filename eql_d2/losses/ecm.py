@@ -101,11 +101,7 @@ class ECM(SampleCountLoss, SigmoidLoss):
         return effective_margins(count)
 
     def scores(self, logits: Tensor) -> Tensor:
-        probs = in_float32(logits).sigmoid()
-        scores = probs[:, : self.num_classes]
-        if logits.shape[1] > self.num_classes:
-            scores = scores * (1 - probs[:, self.num_classes :])
-        return scores
+        return self._scores_of_objects(logits)
 
     def extra_repr(self) -> str:
         return f"num_classes={self.num_classes}, background_ratio={self.background_ratio}"

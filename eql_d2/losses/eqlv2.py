@@ -108,11 +108,9 @@ class EQLv2(SigmoidLoss):
         return gradient_guided_weights(self.statistics.ratio(), self.gamma, self.mu, self.alpha)
 
     def scores(self, logits: Tensor) -> Tensor:
-        probs = in_float32(logits).sigmoid()
-        scores = probs[:, : self.num_classes]
-        if self.objectness and logits.shape[1] > self.num_classes:
-            scores = scores * (1 - probs[:, self.num_classes :])
-        return scores
+        if self.objectness:
+            return self._scores_of_objects(logits)
+        return in_float32(logits[:, : self.num_classes]).sigmoid()
 
     def extra_repr(self) -> str:
         return (

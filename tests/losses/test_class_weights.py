@@ -115,7 +115,7 @@ def test_soft_labels_and_background_are_measured_by_their_weighted_gradients():
 def test_the_effective_number_does_not_cancel_for_large_counts_and_betas():
     count = torch.tensor([1, 10, 1000, 10**7, 2, 3])
     loss = ClassWeightedSoftmaxCE(C, count, beta=1 - 1e-12)
-    found = loss._weight(torch.zeros(1, C, dtype=torch.float64))
+    found = loss._label_weight(torch.zeros(1, C, dtype=torch.float64))
     assert (found[0] / found).tolist() == pytest.approx(count.tolist(), rel=1e-4)
 
 
